@@ -1,0 +1,230 @@
+//! Where everything is in a text: sections, keys, values and comments as byte ranges.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use toml_parser::parser::{Event, EventKind, RecursionGuard, parse_document};
+use toml_parser::{Source, Span};
+
+use super::EditError;
+
+/// Deeper nesting is refused, as the parser of values does.
+const MAX_DEPTH: u32 = 80;
+
+/// The structure of a text.
+#[derive(Debug)]
+pub(super) struct Outline {
+    /// The first section has no header: the keys before any table.
+    pub(super) sections: Vec<Section>,
+}
+
+/// A header and the keys below it.
+#[derive(Debug)]
+pub(super) struct Section {
+    /// `[a.b]`, from bracket to bracket.
+    pub(super) header: Option<Range<usize>>,
+    /// The header's path.
+    pub(super) path: Vec<String>,
+    /// Whether the header is `[[a.b]]`.
+    pub(super) array: bool,
+    /// Its keys in order.
+    pub(super) entries: Vec<Entry>,
+}
+
+/// A key and its value.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The key's parts; more than one if dotted.
+    pub(super) path: Vec<String>,
+    /// The whole key.
+    pub(super) key: Range<usize>,
+    /// The whole value.
+    pub(super) value: Range<usize>,
+    /// The keys of an inline table.
+    pub(super) inline: Option<Vec<Entry>>,
+}
+
+impl Outline {
+    /// Reads a text, which must be valid.
+    pub(super) fn read(text: &str) -> Result<Outline, EditError> {
+        if let Err(error) = toml::de::DeTable::parse(text) {
+            let at = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
+            return Err(EditError::Syntax { line, reason: error.message().trim().to_owned() });
+        }
+        let source = Source::new(text);
+        let events = events(source);
+        let mut reader = Reader { source, events: &events, at: 0 };
+        Ok(reader.document())
+    }
+}
+
+/// The comments of a text, each from its `#` to the end of its line.
+pub(super) fn comments(text: &str) -> Vec<Range<usize>> {
+    let of_kind = |event: &&Event| event.kind() == EventKind::Comment;
+    events(Source::new(text)).iter().filter(of_kind).map(|event| range(event.span())).collect()
+}
+
+fn events(source: Source<'_>) -> Vec<Event> {
+    let tokens = source.lex().into_vec();
+    let mut events = Vec::with_capacity(tokens.len());
+    let mut receiver = RecursionGuard::new(&mut events, MAX_DEPTH);
+    parse_document(&tokens, &mut receiver, &mut ());
+    events
+}
+
+fn range(span: Span) -> Range<usize> {
+    span.start()..span.end()
+}
+
+struct Reader<'t> {
+    source: Source<'t>,
+    events: &'t [Event],
+    at: usize,
+}
+
+impl<'t> Reader<'t> {
+    fn next(&mut self) -> Option<&'t Event> {
+        let event = self.events.get(self.at)?;
+        self.at += 1;
+        Some(event)
+    }
+
+    fn document(&mut self) -> Outline {
+        let mut sections = vec![Section { header: None, path: Vec::new(), array: false, entries: Vec::new() }];
+        while let Some(event) = self.next() {
+            match event.kind() {
+                EventKind::StdTableOpen | EventKind::ArrayTableOpen => sections.push(self.header(event)),
+                EventKind::SimpleKey => {
+                    let entry = self.entry(event);
+                    if let Some(section) = sections.last_mut() {
+                        section.entries.push(entry);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Outline { sections }
+    }
+
+    fn header(&mut self, open: &Event) -> Section {
+        let array = open.kind() == EventKind::ArrayTableOpen;
+        let mut path = Vec::new();
+        let mut end = open.span().end();
+        while let Some(event) = self.next() {
+            match event.kind() {
+                EventKind::SimpleKey => path.push(self.key_text(event)),
+                EventKind::StdTableClose | EventKind::ArrayTableClose => {
+                    end = event.span().end();
+                    break;
+                }
+                _ => {}
+            }
+        }
+        Section { header: Some(open.span().start()..end), path, array, entries: Vec::new() }
+    }
+
+    /// A key whose first part is `first`, and its value.
+    fn entry(&mut self, first: &Event) -> Entry {
+        let mut path = vec![self.key_text(first)];
+        let mut key = range(first.span());
+        while let Some(event) = self.next() {
+            match event.kind() {
+                EventKind::SimpleKey => {
+                    path.push(self.key_text(event));
+                    key.end = event.span().end();
+                }
+                EventKind::KeyValSep => break,
+                _ => {}
+            }
+        }
+        let (value, inline) = self.value(key.end);
+        Entry { path, key, value, inline }
+    }
+
+    fn value(&mut self, fallback: usize) -> (Range<usize>, Option<Vec<Entry>>) {
+        while let Some(event) = self.next() {
+            match event.kind() {
+                EventKind::Scalar => return (range(event.span()), None),
+                EventKind::ArrayOpen => {
+                    let end = self.array(event.span().end());
+                    return (event.span().start()..end, None);
+                }
+                EventKind::InlineTableOpen => {
+                    let (entries, end) = self.inline_table(event.span().end());
+                    return (event.span().start()..end, Some(entries));
+                }
+                _ => {}
+            }
+        }
+        (fallback..fallback, None)
+    }
+
+    /// Skips an array; gives its end.
+    fn array(&mut self, fallback: usize) -> usize {
+        let mut depth = 1;
+        while let Some(event) = self.next() {
+            match event.kind() {
+                EventKind::ArrayOpen | EventKind::InlineTableOpen => depth += 1,
+                EventKind::ArrayClose | EventKind::InlineTableClose => {
+                    depth -= 1;
+                    if depth == 0 {
+                        return event.span().end();
+                    }
+                }
+                _ => {}
+            }
+        }
+        fallback
+    }
+
+    fn inline_table(&mut self, fallback: usize) -> (Vec<Entry>, usize) {
+        let mut entries = Vec::new();
+        while let Some(event) = self.next() {
+            match event.kind() {
+                EventKind::SimpleKey => entries.push(self.entry(event)),
+                EventKind::InlineTableClose => return (entries, event.span().end()),
+                _ => {}
+            }
+        }
+        (entries, fallback)
+    }
+
+    fn key_text(&self, event: &Event) -> String {
+        let mut out = Cow::Borrowed("");
+        if let Some(raw) = self.source.get(event) {
+            raw.decode_key(&mut out, &mut ());
+        }
+        out.into_owned()
+    }
+}
+
+/// The start of the line that holds byte `at`.
+pub(super) fn line_start(text: &str, at: usize) -> usize {
+    text[..at].rfind('\n').map_or(0, |n| n + 1)
+}
+
+/// One past the line that holds byte `at`, its line end included.
+pub(super) fn line_end(text: &str, at: usize) -> usize {
+    text[at..].find('\n').map_or(text.len(), |n| at + n + 1)
+}
+
+/// The line end used around byte `at`: that of its line, else that of the first line, else `\n`.
+pub(super) fn newline(text: &str, at: usize) -> &'static str {
+    let end = line_end(text, at);
+    let line = if text[..end].ends_with('\n') { &text[..end] } else { &text[..line_end(text, 0)] };
+    if line.ends_with("\r\n") { "\r\n" } else { "\n" }
+}
+
+/// Start of the block of comment lines that stands right above the line starting at `start`, without a blank between.
+pub(super) fn comment_block_above(text: &str, start: usize) -> usize {
+    let mut top = start;
+    while top > 0 {
+        let above = line_start(text, top - 1);
+        if !text[above..top].trim_start().starts_with('#') {
+            break;
+        }
+        top = above;
+    }
+    top
+}

@@ -1,0 +1,81 @@
+//! The JSON schema of what people write (draft-07, which editors understand), from the same tables that read it.
+
+use std::collections::BTreeMap;
+
+use schemars::generate::SchemaSettings;
+use schemars::{Schema, json_schema};
+use serde_json::{Map, Value, json};
+
+use crate::model::ServerText;
+pub use crate::read::KeyInfo;
+
+/// The schema of servers and roles as JSON text, ending in a newline. `docs/server.schema.json` is this text; the test
+/// `the_schema_in_docs_is_fresh` writes it when run with `UPDATE=1`.
+pub fn json() -> String {
+    let generator = SchemaSettings::draft07().into_generator();
+    let mut schema = generator.into_root_schema_for::<ServerText>();
+    schema.insert("title".to_owned(), json!("A server or a role of a Regrow fleet"));
+    let mut text = serde_json::to_string_pretty(&sorted(schema.as_value())).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// The same value with the keys of every object in order, whatever order serde_json was built to keep.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<(&String, &Value)> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            Value::Object(entries.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect())
+        }
+        Value::Array(values) => Value::Array(values.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
+
+/// The schema of a table with a fixed set of keys.
+pub(crate) fn table(doc: &str, keys: &[KeyInfo], properties: Vec<Schema>) -> Schema {
+    let mut all = Map::new();
+    for (key, schema) in keys.iter().zip(properties) {
+        let mut value = schema.to_value();
+        // Beside a `$ref`, draft-07 reads nothing; a description goes around it.
+        if value.get("$ref").is_some() {
+            value = json!({ "allOf": [value] });
+        }
+        if let Value::Object(object) = &mut value {
+            object.insert("description".to_owned(), json!(key.doc.trim()));
+        }
+        all.insert(key.name.to_owned(), value);
+    }
+    let mut schema = json_schema!({
+        "type": "object",
+        "description": doc.trim(),
+        "properties": all,
+        "additionalProperties": false,
+    });
+    let required: Vec<&str> = keys.iter().filter(|k| k.required).map(|k| k.name).collect();
+    if !required.is_empty() {
+        schema.insert("required".to_owned(), json!(required));
+    }
+    schema
+}
+
+/// Keys of every table, for completion and forms: `""` is the top, `services.*` a service.
+pub fn keys() -> BTreeMap<&'static str, &'static [KeyInfo]> {
+    use crate::model::*;
+    use crate::read::Table;
+    BTreeMap::from([
+        ("", ServerText::KEYS),
+        ("system", System::KEYS),
+        ("system.limits", Limits::KEYS),
+        ("packages.*", PackageText::KEYS),
+        ("services.*", Service::KEYS),
+        ("users.*", User::KEYS),
+        ("groups.*", Group::KEYS),
+        ("files.*", FileText::KEYS),
+        ("network", Network::KEYS),
+        ("timers.*", Timer::KEYS),
+        ("state.*", State::KEYS),
+        ("checks.*", CheckText::KEYS),
+    ])
+}

@@ -1,0 +1,80 @@
+//! Why git gave no answer.
+
+use std::path::PathBuf;
+
+use regrow_host::{FsError, program};
+
+/// The result of an operation on the history.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why git gave no answer. [`Error::is_mistake`] tells the person's mistakes from the surroundings.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The directory is in no repository.
+    #[error("{} is in no git repository; make it one with `git init`, or make a fleet with `regrow init`", .0.display())]
+    NoRepository(PathBuf),
+    /// The repository belongs to somebody else and git was not told to trust it.
+    #[error(
+        "git does not trust {}, because it belongs to another user; if you do, say so with: git config --global --add safe.directory {}",
+        .0.display(), .0.display()
+    )]
+    Untrusted(PathBuf),
+    /// No such revision.
+    #[error("there is no revision {0}; `regrow log` lists them, and branches, tags and HEAD~1 are good too")]
+    NoRevision(String),
+    /// There is no commit yet.
+    #[error("there is no changeset yet; make the first one with: git add -A && git commit")]
+    Unborn,
+    /// No branch to land on.
+    #[error(
+        "HEAD is on no branch, so a changeset would be lost; go to one with: git switch BRANCH (or make one: git switch -c NAME)"
+    )]
+    Detached,
+    /// A merge, rebase… is under way.
+    #[error("a git {0} is under way; end it (git {0} --continue) or give it up (git {0} --abort) first")]
+    UnderWay(&'static str),
+    /// The branch moved since it was read.
+    #[error("somebody else landed a changeset at the same moment, so this one was not landed; run the command again")]
+    Moved,
+    /// Edits would have been overwritten.
+    #[error(
+        "{path} has edits that this change would overwrite, so nothing was landed; commit or undo them first (git diff -- {path})"
+    )]
+    HandEdits {
+        /// The file, relative to the fleet.
+        path: String,
+    },
+    /// The index holds something else than HEAD.
+    #[error(
+        "{path} has staged edits, so nothing was landed; commit them or take them back first (git restore --staged -- {path})"
+    )]
+    Staged {
+        /// The file, relative to the fleet.
+        path: String,
+    },
+    /// Nothing would change.
+    #[error("nothing would change")]
+    Nothing,
+    /// `git` is too old.
+    #[error("git {found} is too old, 2.39 or newer is needed")]
+    TooOld {
+        /// What `git version` says.
+        found: String,
+    },
+    /// Git said something unforeseen.
+    #[error("git answered in an unforeseen way to `{0}`")]
+    Answer(&'static str),
+    /// Git failed or is missing.
+    #[error(transparent)]
+    Program(#[from] program::Error),
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FsError),
+}
+
+impl Error {
+    /// Whether the person can mend it in the repository (else it is the surroundings).
+    pub fn is_mistake(&self) -> bool {
+        !matches!(self, Error::Program(_) | Error::File(_) | Error::TooOld { .. } | Error::Answer(_))
+    }
+}

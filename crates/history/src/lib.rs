@@ -1,0 +1,29 @@
+//! Changesets in git.
+//!
+//! The fleet is an ordinary git clone: people commit, branch, push and pull as ever. This crate reads revisions and
+//! lands changesets through git's plumbing (the program `git`, 2.39 or newer), with nobody's hooks and nobody's
+//! configuration in the way.
+//!
+//! * [`Repo`]: a fleet's repository. [`Repo::head`], [`Repo::resolve`], [`Repo::dirty`].
+//! * [`Revision`]: the files of one commit, as [`regrow_config::Files`].
+//! * [`Repo::land`]: one changeset by compare-and-swap. The work tree follows; hand edits are never lost. See [`land`].
+//! * [`Repo::log`], [`Repo::show`], [`Repo::diff`]: what changed, when, by whom, why.
+//!
+//! A fleet may lie in a subdirectory of its repository; all paths here are relative to the fleet.
+
+mod error;
+mod git;
+mod identity;
+pub mod land;
+mod log;
+mod repo;
+mod revision;
+
+pub use error::{Error, Result};
+pub use land::{Change, Landed, Landing};
+pub use log::{Changeset, PathChange};
+pub use repo::{Head, Repo};
+pub use revision::Revision;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! A fleet's repository: where it is, where HEAD is, what is edited.
+
+use std::path::{Path, PathBuf};
+
+use regrow_host::fs;
+use regrow_host::program::Program;
+
+use crate::error::{Error, Result};
+use crate::git::Git;
+use crate::land;
+use crate::revision::Revision;
+
+/// A fleet's repository. Opening one finishes a landing that was interrupted.
+#[derive(Debug, Clone)]
+pub struct Repo {
+    pub(crate) git: Git,
+    /// The fleet's directory.
+    pub(crate) fleet: PathBuf,
+    /// Git's own directory of this work tree.
+    pub(crate) git_dir: PathBuf,
+    /// The fleet's path in the repository: empty, or ending with '/'.
+    pub(crate) prefix: String,
+}
+
+/// Where HEAD is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The branch as a full ref (`refs/heads/main`); `None` if HEAD is on none.
+    pub branch: Option<String>,
+    /// The commit; `None` before the first one.
+    pub commit: Option<String>,
+}
+
+impl Repo {
+    /// The repository that `fleet` lies in.
+    ///
+    /// # Errors
+    /// [`Error::NoRepository`], [`Error::Untrusted`], or if git is missing.
+    pub fn open(fleet: &Path) -> Result<Repo> {
+        let fleet = std::fs::canonicalize(fleet).map_err(|e| fs::Error::new("find", fleet, e))?;
+        let mut git = Git::new(&fleet);
+        let (_, git_dir, prefix) = git.locate()?;
+        let repo = Repo { git, fleet, git_dir, prefix };
+        land::recover(&repo)?;
+        Ok(repo)
+    }
+
+    /// Makes `fleet` a repository with the branch `main`; one that is already in a repository stays in it.
+    pub fn init(fleet: &Path) -> Result<Repo> {
+        match Repo::open(fleet) {
+            Err(Error::NoRepository(_)) => {}
+            other => return other,
+        }
+        Git::new(fleet).call(["init", "--quiet", "--initial-branch=main", "--template="]).run()?;
+        Repo::open(fleet)
+    }
+
+    /// The fleet's directory, canonical.
+    pub fn fleet(&self) -> &Path {
+        &self.fleet
+    }
+
+    /// Where HEAD is now.
+    pub fn head(&self) -> Result<Head> {
+        let branch = self.git.maybe(["symbolic-ref", "--quiet", "HEAD"])?;
+        let commit = self.git.maybe(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?;
+        Ok(Head { branch, commit })
+    }
+
+    /// The full commit id of a revision in git's words: an id or its beginning, a branch, a tag, `HEAD~2`…
+    pub fn resolve(&self, revision: &str) -> Result<String> {
+        let none = || Error::NoRevision(revision.to_owned());
+        // Never an option, never a range, never a path.
+        if revision.is_empty()
+            || revision.starts_with('-')
+            || revision.contains("..")
+            || revision.contains(['\n', '\0'])
+        {
+            return Err(none());
+        }
+        let found = self.git.maybe(["rev-parse", "--verify", "--quiet", &format!("{revision}^{{commit}}")])?;
+        found.ok_or_else(|| if revision == "HEAD" { Error::Unborn } else { none() })
+    }
+
+    /// The files of a revision.
+    pub fn revision(&self, revision: &str) -> Result<Revision> {
+        Ok(Revision::new(self.clone(), self.resolve(revision)?))
+    }
+
+    /// The paths, below any of `below` (all, if empty), whose content on disk or in the index differs from HEAD.
+    /// Sorted. Files that git does not know count, files that it was told to ignore do not.
+    pub fn dirty(&self, below: &[&str]) -> Result<Vec<String>> {
+        let mut args = vec!["status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--"];
+        let specs: Vec<String> = below.iter().map(|path| format!(":(literal){path}")).collect();
+        if specs.is_empty() {
+            args.push(".");
+        }
+        args.extend(specs.iter().map(String::as_str));
+        let output = self.git.call(args).run()?;
+        let mut paths = Vec::new();
+        for entry in output.stdout.split(|b| *b == 0).filter(|e| e.len() > 3) {
+            let path = String::from_utf8_lossy(&entry[3..]).into_owned();
+            paths.push(path.strip_prefix(&self.prefix).map(str::to_owned).unwrap_or(path));
+        }
+        paths.sort();
+        paths.dedup();
+        Ok(paths)
+    }
+
+    /// Checks that git is new enough; returns its version.
+    ///
+    /// # Errors
+    /// [`Error::TooOld`], or if it is missing.
+    pub fn check_git() -> Result<String> {
+        let (major, minor, found) = Git::version()?;
+        if (major, minor) < (2, 39) { Err(Error::TooOld { found }) } else { Ok(found) }
+    }
+
+    pub(crate) fn call(&self, args: &[&str]) -> Program {
+        self.git.call(args)
+    }
+
+    /// A fleet path as the repository names it.
+    pub(crate) fn full(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
+    }
+}

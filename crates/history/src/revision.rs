@@ -1,0 +1,237 @@
+//! The files of one commit.
+//!
+//! One `git cat-file --batch` answers all questions about objects; trees are walked here, so that no name, however
+//! strange, is ever parsed by git.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use regrow_config::{Entry, Files, Kind};
+use regrow_host::FsError;
+
+use crate::repo::Repo;
+
+/// The files of one commit, below the fleet's directory.
+#[derive(Debug)]
+pub struct Revision {
+    repo: Repo,
+    commit: String,
+    objects: Mutex<Objects>,
+}
+
+#[derive(Debug, Default)]
+struct Objects {
+    batch: Option<Batch>,
+    trees: BTreeMap<String, Arc<Vec<TreeEntry>>>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Debug)]
+struct TreeEntry {
+    mode: u32,
+    name: Vec<u8>,
+    id: String,
+}
+
+/// The part of a git mode that says what something is, and its values.
+const FORMAT: u32 = 0o170000;
+const FILE: u32 = 0o100000;
+const LINK: u32 = 0o120000;
+const DIR: u32 = 0o040000;
+
+/// The largest object that is read, in bytes: what `DiskFiles` allows.
+const MAX_OBJECT: u64 = 64 << 20;
+
+impl Revision {
+    pub(crate) fn new(repo: Repo, commit: String) -> Revision {
+        Revision { repo, commit, objects: Mutex::default() }
+    }
+
+    /// The full commit id.
+    pub fn commit(&self) -> &str {
+        &self.commit
+    }
+
+    /// What lies at a fleet path: its mode and object id.
+    fn find(&self, path: &str) -> io::Result<Option<(u32, String)>> {
+        let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = self.repo.full(path);
+        let (mut mode, mut id) = (DIR, format!("{}^{{tree}}", self.commit));
+        for part in full.split('/').filter(|p| !p.is_empty() && *p != ".") {
+            if mode == LINK {
+                return Err(behind_link());
+            }
+            if mode != DIR {
+                return Ok(None);
+            }
+            let tree = objects.tree(&self.repo, &id)?;
+            let Some(entry) = tree.iter().find(|e| e.name == part.as_bytes()) else { return Ok(None) };
+            (mode, id) = (entry.mode, entry.id.clone());
+        }
+        Ok(Some((mode, id)))
+    }
+
+    fn blob(&self, path: &str) -> io::Result<Option<(u32, Vec<u8>)>> {
+        let Some((mode, id)) = self.find(path)? else { return Ok(None) };
+        match mode & FORMAT {
+            FILE | LINK => {}
+            DIR => return Err(io::ErrorKind::IsADirectory.into()),
+            _ => return Err(io::Error::other("it is a git submodule, which a fleet cannot have")),
+        }
+        let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        match objects.read(&self.repo, &id)? {
+            (kind, bytes) if kind == "blob" => Ok(Some((mode, bytes))),
+            (kind, _) => Err(io::Error::other(format!("git has a {kind} there"))),
+        }
+    }
+
+    fn error(&self, doing: &'static str, path: &str, source: io::Error) -> FsError {
+        FsError::new(doing, format!("{}:{path}", &self.commit[..self.commit.len().min(12)]), source)
+    }
+}
+
+impl Objects {
+    fn tree(&mut self, repo: &Repo, id: &str) -> io::Result<Arc<Vec<TreeEntry>>> {
+        if let Some(tree) = self.trees.get(id) {
+            return Ok(tree.clone());
+        }
+        let (kind, bytes) = self.read(repo, id)?;
+        if kind != "tree" {
+            return Err(io::Error::other(format!("git has a {kind} where a tree should be")));
+        }
+        // Object ids are 20 bytes, or 32 in a repository that uses SHA-256; HEAD's own id tells which.
+        let id_bytes = id.split('^').next().map_or(20, |id| id.len() / 2);
+        let tree =
+            Arc::new(parse_tree(&bytes, id_bytes).ok_or_else(|| io::Error::other("git's tree object is damaged"))?);
+        self.trees.insert(id.to_owned(), tree.clone());
+        Ok(tree)
+    }
+
+    /// An object's type and bytes.
+    fn read(&mut self, repo: &Repo, id: &str) -> io::Result<(String, Vec<u8>)> {
+        let mut batch = match self.batch.take() {
+            Some(batch) => batch,
+            None => start(repo)?,
+        };
+        writeln!(batch.stdin, "{id}")?;
+        batch.stdin.flush()?;
+        let mut header = String::new();
+        batch.stdout.read_line(&mut header)?;
+        let fields: Vec<&str> = header.split_whitespace().collect();
+        let [_, kind, size] = fields[..] else {
+            return Err(io::Error::other(format!("git has no object {id} ({})", header.trim())));
+        };
+        let size: u64 = size.parse().map_err(io::Error::other)?;
+        if size > MAX_OBJECT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let mut bytes = Vec::new();
+        (&mut batch.stdout).take(size).read_to_end(&mut bytes)?;
+        let mut end = [0];
+        batch.stdout.read_exact(&mut end)?;
+        // Only a process in a known state is used again.
+        let kind = kind.to_owned();
+        self.batch = Some(batch);
+        Ok((kind, bytes))
+    }
+}
+
+fn start(repo: &Repo) -> io::Result<Batch> {
+    let program = repo.call(&["cat-file", "--batch"]);
+    let mut command = program.command();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|e| io::Error::other(program.start_error(e)))?;
+    match (child.stdin.take(), child.stdout.take()) {
+        (Some(stdin), Some(stdout)) => Ok(Batch { child, stdin, stdout: BufReader::new(stdout) }),
+        _ => Err(io::Error::other("no pipes to git")),
+    }
+}
+
+fn parse_tree(mut bytes: &[u8], id_bytes: usize) -> Option<Vec<TreeEntry>> {
+    let mut entries = Vec::new();
+    while !bytes.is_empty() {
+        let space = bytes.iter().position(|b| *b == b' ')?;
+        let mode = u32::from_str_radix(std::str::from_utf8(&bytes[..space]).ok()?, 8).ok()?;
+        bytes = &bytes[space + 1..];
+        let nul = bytes.iter().position(|b| *b == 0)?;
+        let name = bytes[..nul].to_vec();
+        bytes = &bytes[nul + 1..];
+        let id = hex::encode(bytes.get(..id_bytes)?);
+        bytes = &bytes[id_bytes..];
+        entries.push(TreeEntry { mode, name, id });
+    }
+    Some(entries)
+}
+
+fn behind_link() -> io::Error {
+    io::Error::other("it is, or lies behind, a symbolic link")
+}
+
+impl Files for Revision {
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, FsError> {
+        match self.blob(path) {
+            Ok(Some((mode, _))) if mode == LINK => Err(self.error("read", path, behind_link())),
+            Ok(found) => Ok(found.map(|(_, bytes)| bytes)),
+            Err(e) => Err(self.error("read", path, e)),
+        }
+    }
+
+    fn list(&self, dir: &str) -> Result<Vec<Entry>, FsError> {
+        let list = || {
+            let id = match self.find(dir)? {
+                Some((DIR, id)) => id,
+                Some((LINK, _)) => return Err(behind_link()),
+                _ => return Ok(Vec::new()),
+            };
+            let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+            let tree = objects.tree(&self.repo, &id)?;
+            let mut entries = Vec::new();
+            for entry in tree.iter() {
+                let name = std::str::from_utf8(&entry.name).map_err(|_| {
+                    io::Error::other(format!("the name {:?} in it is not UTF-8", String::from_utf8_lossy(&entry.name)))
+                })?;
+                let kind = match entry.mode & FORMAT {
+                    DIR => Kind::Dir,
+                    FILE => Kind::File,
+                    LINK => Kind::Symlink,
+                    _ => Kind::Other,
+                };
+                let executable = kind == Kind::File && entry.mode & 0o100 != 0;
+                entries.push(Entry { name: name.to_owned(), kind, executable });
+            }
+            entries.sort();
+            Ok(entries)
+        };
+        list().map_err(|e| self.error("list the directory", dir, e))
+    }
+
+    fn read_link(&self, path: &str) -> Result<Option<String>, FsError> {
+        let read = || match self.find(path)? {
+            Some((LINK, _)) => {
+                let Some((_, target)) = self.blob(path)? else { return Ok(None) };
+                String::from_utf8(target).map(Some).map_err(|_| io::Error::other("its target is not UTF-8"))
+            }
+            _ => Ok(None),
+        };
+        read().map_err(|e| self.error("read the symbolic link", path, e))
+    }
+}

@@ -1,0 +1,207 @@
+//! Evidence: the recorded result of a build, trial, switch, rollback…
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::error::Result;
+
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)* }
+
+        impl $name {
+            /// The word in the record, in `--json` and on pages.
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word,)* }
+            }
+
+            /// The value of a word.
+            pub fn parse(word: &str) -> Option<$name> {
+                match word { $($word => Some($name::$variant),)* _ => None }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words! {
+    /// What was done.
+    Kind {
+        /// An image was built.
+        Build = "build",
+        /// It was rebuilt elsewhere and compared.
+        Verify = "verify",
+        /// It was booted offline and judged.
+        Trial = "trial",
+        /// It replaced the online server.
+        Switch = "switch",
+        /// The online server went back, by request.
+        Rollback = "rollback",
+        /// A snapshot was restored offline and judged.
+        Drill = "drill",
+    }
+}
+
+words! {
+    /// What it proved.
+    Verdict {
+        /// An image came out.
+        Built = "built",
+        /// All checks passed.
+        Healthy = "healthy",
+        /// It did not work.
+        Failed = "failed",
+        /// It is online and its checks passed.
+        Switched = "switched",
+        /// It failed after the switch, and the old pair of image and state is online again.
+        RolledBack = "rolled back",
+    }
+}
+
+impl Verdict {
+    /// Whether it is what was hoped for.
+    pub fn is_good(self) -> bool {
+        matches!(self, Verdict::Built | Verdict::Healthy | Verdict::Switched)
+    }
+}
+
+/// One recorded result.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Its number; 0 before it is recorded. Later ones have greater numbers.
+    pub id: i64,
+    /// What was done.
+    pub kind: Kind,
+    /// To which server.
+    pub server: String,
+    /// The revision of the text: a commit id, with `+edits` if the work tree had more.
+    pub revision: String,
+    /// The image, if there was one: `v1-sha256-12:<hex>`.
+    pub image: Option<String>,
+    /// What it proved.
+    pub verdict: Verdict,
+    /// The report of the verb, as its `--json`.
+    pub report: serde_json::Value,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+/// A result to record.
+#[derive(Debug)]
+pub struct New<'a> {
+    /// What was done.
+    pub kind: Kind,
+    /// To which server.
+    pub server: &'a str,
+    /// See [`Evidence::revision`].
+    pub revision: &'a str,
+    /// See [`Evidence::image`].
+    pub image: Option<&'a str>,
+    /// What it proved.
+    pub verdict: Verdict,
+}
+
+/// Records a result with the verb's report; returns its number.
+pub fn record(ctx: &Context, new: &New<'_>, report: &impl Serialize) -> Result<i64> {
+    let json = serde_json::to_string(report).unwrap_or_else(|_| "null".to_owned());
+    let at = ctx.now().to_string();
+    ctx.database()?.with(|c| {
+        c.execute(
+            "INSERT INTO evidence (kind, server, revision, image, verdict, json, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            params![new.kind.as_str(), new.server, new.revision, new.image, new.verdict.as_str(), json, at],
+        )?;
+        Ok(c.last_insert_rowid())
+    })
+}
+
+/// [`record`] after work that must not fail because its result cannot be kept: says so instead.
+pub(crate) fn record_or_note(ctx: &Context, new: &New<'_>, report: &impl Serialize) {
+    if let Err(e) = record(ctx, new, report) {
+        let causes = e.causes().join(": ");
+        regrow_host::progress::note(ctx.progress(), format!("the result was not recorded: {e}: {causes}"));
+    }
+}
+
+/// The newest `limit` results of a server (or of all), newest first.
+pub fn list(ctx: &Context, server: Option<&str>, limit: usize) -> Result<Vec<Evidence>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    ctx.database()?.with(|c| {
+        let sql = format!("SELECT {COLUMNS} FROM evidence WHERE (?1 IS NULL OR server = ?1) ORDER BY id DESC LIMIT ?2");
+        c.prepare_cached(&sql)?.query_map(params![server, limit], read)?.collect()
+    })
+}
+
+/// The newest result of one kind.
+pub fn latest(ctx: &Context, server: &str, kind: Kind) -> Result<Option<Evidence>> {
+    ctx.database()?.with(|c| {
+        let sql = format!("SELECT {COLUMNS} FROM evidence WHERE server = ? AND kind = ? ORDER BY id DESC LIMIT 1");
+        c.prepare_cached(&sql)?.query_row(params![server, kind.as_str()], read).optional()
+    })
+}
+
+/// The newest result of one kind for one image: what was proven about exactly these bytes.
+pub fn of_image(ctx: &Context, server: &str, kind: Kind, image: &str) -> Result<Option<Evidence>> {
+    ctx.database()?.with(|c| {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM evidence WHERE server = ? AND kind = ? AND image = ? ORDER BY id DESC LIMIT 1"
+        );
+        c.prepare_cached(&sql)?.query_row(params![server, kind.as_str(), image], read).optional()
+    })
+}
+
+/// One result by its number.
+pub fn get(ctx: &Context, id: i64) -> Result<Option<Evidence>> {
+    ctx.database()?.with(|c| {
+        let sql = format!("SELECT {COLUMNS} FROM evidence WHERE id = ?");
+        c.prepare_cached(&sql)?.query_row([id], read).optional()
+    })
+}
+
+const COLUMNS: &str = "id, kind, server, revision, image, verdict, json, at";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Evidence> {
+    let word = |column: usize, what: &str| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, format!("unknown {what}").into())
+    };
+    Ok(Evidence {
+        id: row.get(0)?,
+        kind: Kind::parse(row.get_ref(1)?.as_str()?).ok_or_else(|| word(1, "kind"))?,
+        server: row.get(2)?,
+        revision: row.get(3)?,
+        image: row.get(4)?,
+        verdict: Verdict::parse(row.get_ref(5)?.as_str()?).ok_or_else(|| word(5, "verdict"))?,
+        report: serde_json::from_str(row.get_ref(6)?.as_str()?).unwrap_or_default(),
+        at: row.get_ref(7)?.as_str()?.parse().map_err(|_| word(7, "time"))?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::context;
+
+    #[test]
+    fn what_is_recorded_is_found_again_newest_first() {
+        let (_dir, ctx) = context();
+        let mut new =
+            New { kind: Kind::Build, server: "web1", revision: "abc", image: Some("i1"), verdict: Verdict::Built };
+        let first = record(&ctx, &new, &serde_json::json!({"n": 1})).unwrap();
+        new.image = Some("i2");
+        let second = record(&ctx, &new, &serde_json::json!({"n": 2})).unwrap();
+        assert_eq!(list(&ctx, Some("web1"), 9).unwrap().iter().map(|e| e.id).collect::<Vec<_>>(), [second, first]);
+        assert_eq!(latest(&ctx, "web1", Kind::Build).unwrap().unwrap().report["n"], 2);
+        assert_eq!(of_image(&ctx, "web1", Kind::Build, "i1").unwrap().unwrap().id, first);
+        assert!(latest(&ctx, "web2", Kind::Build).unwrap().is_none());
+        assert_eq!(get(&ctx, first).unwrap().unwrap().at, ctx.now());
+    }
+}

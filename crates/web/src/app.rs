@@ -1,0 +1,204 @@
+//! The pages together: shared state, routes, and what every request passes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use regrow_ops::Context;
+use regrow_ops::jobs::{self, JobId};
+use tokio::sync::{Semaphore, watch};
+use tower_http::timeout::TimeoutLayer;
+
+use crate::guard::{self, Hosts};
+use crate::pages;
+use crate::session::{Secret, Sessions};
+
+/// A form is small; anything larger is no form of ours.
+const MOST_BODY: usize = 16 * 1024;
+/// A page that takes longer than this has a fault; a live stream is no page.
+const MOST_TIME: Duration = Duration::from_secs(30);
+/// How many live streams may be open at once: each holds a thread.
+const MOST_STREAMS: usize = 64;
+/// How many forms are remembered as sent.
+const MOST_SENT: usize = 4096;
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct App {
+    /// Every operation goes through it.
+    pub(crate) ctx: Context,
+    /// Who may look.
+    pub(crate) sessions: Sessions,
+    /// Which names we answer to.
+    pub(crate) hosts: Hosts,
+    /// The session cookie's name: browsers share cookies between the ports of one machine.
+    pub(crate) cookie: String,
+    /// Open live streams.
+    pub(crate) streams: Arc<Semaphore>,
+    /// Turns true when the program is to end.
+    pub(crate) stopping: watch::Receiver<bool>,
+    /// Tells forms of this run of the program from those of an earlier one.
+    run: Secret,
+    /// The jobs that forms have started, by the forms' tokens.
+    sent: Mutex<BTreeMap<String, JobId>>,
+}
+
+impl App {
+    pub(crate) fn new(
+        ctx: Context,
+        sessions: Sessions,
+        hosts: Hosts,
+        port: u16,
+        stopping: watch::Receiver<bool>,
+    ) -> std::io::Result<App> {
+        Ok(App {
+            ctx,
+            sessions,
+            hosts,
+            cookie: format!("regrow_{port}"),
+            streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+            stopping,
+            run: Secret::new()?,
+            sent: Mutex::default(),
+        })
+    }
+
+    /// A token for one rendering of a form: `<this run>-<random>`.
+    pub(crate) fn form_once(&self) -> std::io::Result<String> {
+        Ok(format!("{}-{}", &self.run.reveal()[..16], &Secret::new()?.reveal()[..32]))
+    }
+
+    /// Starts a job for a form, once: the same form sent again (a double click, a reload) gets the same job.
+    ///
+    /// `None` if the form was drawn by an earlier run of the program: then nobody knows whether it was sent before.
+    pub(crate) fn once<E>(&self, token: &str, start: impl FnOnce() -> Result<JobId, E>) -> Result<Option<JobId>, E> {
+        if !token.starts_with(&self.run.reveal()[..16]) || token.len() != 49 {
+            return Ok(None);
+        }
+        // The lock is held while the job starts: a second click waits here for the first one's number.
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&job) = sent.get(token) {
+            return Ok(Some(job));
+        }
+        let job = start()?;
+        if sent.len() >= MOST_SENT {
+            // Job numbers grow: the smallest is the oldest.
+            let oldest = sent.iter().min_by_key(|(_, job)| **job).map(|(token, _)| token.clone());
+            oldest.map(|token| sent.remove(&token));
+        }
+        sent.insert(token.to_owned(), job);
+        Ok(Some(job))
+    }
+}
+
+impl App {
+    /// Waits until the jobs that forms have started are over, at most `limit`. They were asked to stop before.
+    pub(crate) fn wait_for_jobs(&self, limit: Duration) {
+        let until = Instant::now() + limit;
+        let started: Vec<JobId> = self.sent.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect();
+        for job in started {
+            let Ok(mut events) = jobs::subscribe(&self.ctx, job, 0) else { continue };
+            while !events.ended() && Instant::now() < until {
+                if events.next_within(until.saturating_duration_since(Instant::now())).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Someone with a session. Handlers that take it are not reached without one.
+#[derive(Debug, Clone)]
+pub(crate) struct Visitor {
+    /// What this session's forms carry.
+    pub(crate) form_token: String,
+}
+
+/// All routes.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let pages = Router::new()
+        .route("/", get(pages::servers::get))
+        .route("/server/{name}", get(pages::server::get))
+        .route("/server/{name}/{verb}", post(pages::server::post))
+        .route("/job/{id}", get(pages::job::get))
+        .route("/job/{id}/events", get(pages::live::get))
+        .route("/history", get(pages::history::get))
+        .fallback(pages::message::not_found)
+        .method_not_allowed_fallback(pages::message::wrong_method)
+        .layer(middleware::from_fn_with_state(app.clone(), admit));
+    Router::new()
+        .merge(pages)
+        .route("/assets/{file}", get(crate::assets::get))
+        .layer(DefaultBodyLimit::max(MOST_BODY))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, MOST_TIME))
+        .layer(middleware::from_fn_with_state(app.clone(), gate))
+        .with_state(app)
+}
+
+/// Outermost: our names only, our headers on everything.
+async fn gate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let mut response = if app.hosts.accepts(request.headers()) {
+        next.run(request).await
+    } else {
+        // Plain words: whoever asks by a foreign name gets no page of ours.
+        let words =
+            "Regrow does not answer to this name. Open it as http://127.0.0.1:PORT/ or http://localhost:PORT/.\n";
+        (StatusCode::MISDIRECTED_REQUEST, words).into_response()
+    };
+    guard::harden(response.headers_mut());
+    response
+}
+
+/// Sessions, and changes only from our own pages.
+async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    if request.uri().path() == "/" && request.uri().query().is_some_and(|q| q.starts_with("token=")) {
+        return redeem(&app, &request);
+    }
+    let session = guard::cookie(request.headers(), &app.cookie).and_then(Secret::parse);
+    let Some(session) = session.filter(|s| app.sessions.knows(s)) else {
+        return pages::message::no_session(&request);
+    };
+    if guard::changes(request.method()) && !guard::is_same_origin(request.headers()) {
+        return pages::message::foreign_origin();
+    }
+    request.extensions_mut().insert(Visitor { form_token: session.form_token() });
+    next.run(request).await
+}
+
+/// Exchanges the token of a link for a session cookie.
+fn redeem(app: &App, request: &Request) -> Response {
+    // A browser that fetches ahead would use the link up before the person has asked for it.
+    let ahead = request.headers().get("sec-purpose").is_some_and(|v| v.as_bytes().starts_with(b"prefetch"));
+    if ahead || request.method() != Method::GET {
+        return (StatusCode::SERVICE_UNAVAILABLE, "Not ahead of time.\n").into_response();
+    }
+    let token = request.uri().query().and_then(|q| q.strip_prefix("token=")).and_then(Secret::parse);
+    match token.map(|t| app.sessions.redeem(&t)) {
+        Some(Ok(Some(session))) => {
+            let life = crate::session::SESSION_LIFE.as_secs();
+            let cookie =
+                format!("{}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={life}", app.cookie, session.reveal());
+            let Ok(cookie) = HeaderValue::from_str(&cookie) else {
+                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            };
+            // See other, without the token: it stays out of the address line and of bookmarks.
+            let place = [(header::LOCATION, HeaderValue::from_static("/")), (header::SET_COOKIE, cookie)];
+            (StatusCode::SEE_OTHER, place).into_response()
+        }
+        Some(Err(e)) => pages::message::trouble(app, &regrow_ops::Error::from(e), false),
+        // Whoever is in already and opens an old link just gets in.
+        _ if guard::cookie(request.headers(), &app.cookie)
+            .and_then(Secret::parse)
+            .is_some_and(|s| app.sessions.knows(&s)) =>
+        {
+            (StatusCode::SEE_OTHER, [(header::LOCATION, "/")]).into_response()
+        }
+        _ => pages::message::used_link(),
+    }
+}

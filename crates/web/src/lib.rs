@@ -1,0 +1,25 @@
+//! Pages, forms and live progress over the same operations as the command line.
+//!
+//! Words in, words out: a page asks `regrow_ops` and draws what it says. No page knows how anything is done.
+//!
+//! * [`serve`](fn@serve): listens (loopback only, unless told otherwise), prints a one-time link, answers until asked to stop.
+//! * `guard`, `session`: what every request passes; who may look.
+//! * `app`: shared state, routes, forms that work once.
+//! * `pages`: one module per page. All work without JavaScript; with it, a job's page is live.
+//! * `track`, `outcome`, `view`: events, reports and values put into words.
+//! * `templates/`, `assets/`: HTML (checked at compile time), one style sheet, one script.
+//!
+//! Tests drive the real thing: requests in `tests/requests.rs`, a real browser in `tests/browser.rs`.
+
+mod app;
+mod assets;
+mod guard;
+mod look;
+mod outcome;
+mod pages;
+mod serve;
+mod session;
+mod track;
+mod view;
+
+pub use serve::{DEFAULT_LISTEN, Error, Serve, Serving, new_link, serve};

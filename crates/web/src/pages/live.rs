@@ -1,0 +1,148 @@
+//! `/job/ID/events`: what a job tells, as server-sent events.
+//!
+//! | event | data |
+//! | --- | --- |
+//! | `patch` | finished HTML, either table rows or blocks: elements that replace those with the same id, or are appended to the one they name |
+//! | `say` | words for a screen reader |
+//! | `end` | nothing follows |
+//!
+//! Every `patch` and `end` has the number of the last job event in it as its id. A browser that lost the connection sends it back as
+//! `Last-Event-ID`; the first time the page's own `?after=` says it. Either way nothing is lost and nothing is told twice.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use regrow_ops::jobs::{self, Job, JobId, Subscription};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use crate::app::App;
+use crate::outcome::{Outcome, OutcomePiece, Report, ReportPiece};
+use crate::pages::{message, work};
+use crate::track::Track;
+
+/// Where to go on.
+#[derive(Debug, Deserialize)]
+pub(crate) struct After {
+    #[serde(default)]
+    after: i64,
+}
+
+/// How often a quiet stream looks whether anybody still reads it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The stream.
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(query): Query<After>,
+    headers: HeaderMap,
+) -> Response {
+    let Ok(id) = id.parse::<JobId>() else { return message::missing(&app, "A job has a number.") };
+    let resumed = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    let after: i64 = resumed.unwrap_or(query.after);
+    let Ok(permit) = app.streams.clone().try_acquire_owned() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "Too many pages watch jobs now; close some of them.\n")
+            .into_response();
+    };
+    let opened = work(&app, move |ctx| {
+        let Some(job) = jobs::get(ctx, id)? else { return Ok(None) };
+        Ok(Some((job, jobs::subscribe(ctx, id, 0)?)))
+    });
+    let (job, subscription) = match opened.await {
+        Ok(Some(opened)) => opened,
+        Ok(None) => return message::missing(&app, &format!("There is no job {id}.")),
+        Err(response) => return response,
+    };
+    let (sender, receiver) = mpsc::channel(8);
+    let teller = Teller { app: app.clone(), job, subscription, after, sender, track: Track::default() };
+    tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        teller.run();
+    });
+    let events = stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|event| (Ok::<_, Infallible>(event), receiver))
+    });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
+}
+
+/// Follows a job and tells one browser.
+struct Teller {
+    app: Arc<App>,
+    job: Job,
+    subscription: Subscription,
+    after: i64,
+    sender: mpsc::Sender<Event>,
+    track: Track,
+}
+
+impl Teller {
+    /// Until the job ends, the browser is gone or the program stops.
+    fn run(mut self) {
+        while !self.sender.is_closed() && !*self.app.stopping.borrow() {
+            let mut changed = BTreeSet::new();
+            let mut limit = LOOK_EVERY;
+            // What is there already goes out as one piece.
+            loop {
+                match self.subscription.next_within(limit) {
+                    Ok(Some(entry)) => {
+                        let rows = self.track.apply(&entry);
+                        if entry.seq > self.after {
+                            changed.extend(rows);
+                        }
+                        limit = Duration::ZERO;
+                    }
+                    Ok(None) => break,
+                    // The browser tries again by itself.
+                    Err(_) => return,
+                }
+            }
+            if self.track.last() > self.after && self.tell(&changed).is_none() {
+                return;
+            }
+            if self.subscription.ended() {
+                let _ = self
+                    .sender
+                    .blocking_send(Event::default().event("end").id(self.track.last().to_string()).data("end"));
+                return;
+            }
+        }
+    }
+
+    /// `None` if nobody reads any more.
+    fn tell(&mut self, changed: &BTreeSet<usize>) -> Option<()> {
+        let rows = self.track.pieces(changed, self.app.ctx.now()).ok()?;
+        self.after = self.track.last();
+        let id = self.after.to_string();
+        let Some(ended) = self.track.ended() else {
+            self.send(Event::default().event("patch").id(id).data(rows))?;
+            return self.track.spoken(changed).map_or(Some(()), |words| self.say(&words));
+        };
+        // HTML's rules for reading `<tr>` forbid blocks after it, so the rows go first and alone; and without the number, so that who loses the
+        // connection between the two hears both again.
+        self.send(Event::default().event("patch").data(rows))?;
+        let outcome = Outcome::new(&self.job, ended.state, &ended.result);
+        let report = Report::new(&ended.result);
+        let mut blocks = OutcomePiece { outcome: &outcome }.render().ok()?;
+        blocks.push_str(&ReportPiece { report: &report }.render().ok()?);
+        self.say(&format!("{}. {}", outcome.mark.word, outcome.words))?;
+        self.send(Event::default().event("patch").id(id).data(blocks))
+    }
+
+    fn say(&self, words: &str) -> Option<()> {
+        // Line breaks would split an event's data.
+        self.send(Event::default().event("say").data(words.replace(['\n', '\r'], " ")))
+    }
+
+    fn send(&self, event: Event) -> Option<()> {
+        self.sender.blocking_send(event).ok()
+    }
+}
