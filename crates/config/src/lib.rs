@@ -14,6 +14,7 @@
 //! * [`edit`]: changes to text as byte patches with a certificate.
 //! * [`lock`]: the machine-written `lock.toml`.
 //! * [`catalog`]: what is known about services, as data.
+//! * [`objects`]: one server as forms need it: each value with its control, help, place and source.
 //! * [`example`]: the fleet that `regrow init` writes.
 
 pub mod catalog;
@@ -26,6 +27,7 @@ mod keypath;
 mod load;
 pub mod lock;
 pub mod model;
+pub mod objects;
 mod read;
 pub mod schema;
 mod validate;

@@ -2,7 +2,7 @@
 
 mod overlay;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Diagnostic, tidy};
 use crate::files::{Files, Kind};
@@ -167,6 +167,17 @@ impl Loader<'_> {
             let found = Diagnostic::error(report.code, format!("{dir} is no server: {}", report.message));
             self.diagnostics.push(found.in_file(&dir));
         }
+        let Some(own) = self.own(name) else { return Server { name: name.to_owned(), ..Server::default() } };
+        let named = self.named_roles(&own, &roles.keys().cloned().collect());
+        let merged = merged(&own, &named.iter().map(|role| &roles[role]).collect::<Vec<_>>());
+        let server = self.read_server(name, named, &merged, fleet, true);
+        validate::server(&server, fleet, self.files, &self.sources, &merged, &mut self.diagnostics);
+        server
+    }
+
+    /// What a server says itself, in all its files.
+    fn own(&mut self, name: &str) -> Option<Node> {
+        let dir = format!("servers/{name}");
         let mut parts = Vec::new();
         for file in self.names(&dir, Kind::File) {
             if file.ends_with(".toml") && file != "lock.toml" {
@@ -176,29 +187,23 @@ impl Loader<'_> {
         // server.toml first: it is where people look.
         let main: std::sync::Arc<str> = format!("{dir}/server.toml").into();
         parts.sort_by_key(|part| *self.sources.path(part.at.file) != main);
-        let Some(own) = join(parts, &self.sources, &mut self.diagnostics) else {
-            if !self.diagnostics.iter().any(|d| d.file.starts_with(&dir)) {
-                let found = Diagnostic::error("missing-file", format!("the server {name} has no server.toml"));
-                self.diagnostics.push(found.in_file(&main).help("write one, or remove the directory"));
-            }
-            return Server { name: name.to_owned(), ..Server::default() };
-        };
-        let named = self.named_roles(&own, roles);
-        let mut merged = own.clone();
-        if let Some((first, rest)) = named.split_first() {
-            merged = roles[first].clone();
-            for role in rest {
-                lay_over(&mut merged, &roles[role]);
-            }
-            lay_over(&mut merged, &own);
+        let own = join(parts, &self.sources, &mut self.diagnostics);
+        if own.is_none() && !self.diagnostics.iter().any(|d| d.file.starts_with(&dir)) {
+            let found = Diagnostic::error("missing-file", format!("the server {name} has no server.toml"));
+            self.diagnostics.push(found.in_file(&main).help("write one, or remove the directory"));
         }
+        own
+    }
+
+    /// The value of a server's merged text. Without `contents`, the files of its `root/` are only listed.
+    fn read_server(&mut self, name: &str, roles: Vec<String>, merged: &Node, fleet: &Fleet, contents: bool) -> Server {
         let mut cx = Cx::new(&self.sources, self.files, false);
-        let text = ServerText::read(&merged, &mut cx).unwrap_or_default();
+        let text = ServerText::read(merged, &mut cx).unwrap_or_default();
         let found = cx.diagnostics;
         self.diagnostics.extend(found);
-        let server = Server {
+        with_hostname(Server {
             name: name.to_owned(),
-            roles: named,
+            roles,
             architecture: fleet.defaults.architecture.clone(),
             recommends: text.recommends.unwrap_or(fleet.defaults.recommends),
             system: text.system,
@@ -212,23 +217,20 @@ impl Loader<'_> {
             sysctl: text.sysctl,
             state: text.state,
             checks: text.checks,
-            root_files: overlay::read(self.files, &dir, &mut self.diagnostics),
-            provenance: self.provenance(&merged),
-        };
-        let server = with_hostname(server);
-        validate::server(&server, fleet, self.files, &self.sources, &merged, &mut self.diagnostics);
-        server
+            root_files: overlay::read(self.files, &format!("servers/{name}"), contents, &mut self.diagnostics),
+            provenance: self.provenance(merged),
+        })
     }
 
     /// The roles a server names that exist; the others are reported.
-    fn named_roles(&mut self, own: &Node, roles: &BTreeMap<String, Node>) -> Vec<String> {
+    fn named_roles(&mut self, own: &Node, roles: &BTreeSet<String>) -> Vec<String> {
         let mut named = Vec::new();
         let Value::Table(table) = &own.value else { return named };
         let Some(Value::Array(elements)) = table.get("roles").map(|item| &item.node.value) else { return named };
         for element in elements {
             let Value::String(role) = &element.value else { continue };
-            if !roles.contains_key(role) {
-                let known = || roles.keys().map(String::as_str);
+            if !roles.contains(role) {
+                let known = || roles.iter().map(String::as_str);
                 let help = did_you_mean(role, known()).unwrap_or_else(|| match known().next() {
                     Some(_) => format!("the fleet has {}", known().collect::<Vec<_>>().join(", ")),
                     None => format!("make it: roles/{role}.toml"),
@@ -302,6 +304,73 @@ impl Loader<'_> {
             }
         }
     }
+}
+
+/// A server's own text over its roles, the later one over the earlier.
+fn merged(own: &Node, roles: &[&Node]) -> Node {
+    let Some((first, rest)) = roles.split_first() else { return own.clone() };
+    let mut merged = (*first).clone();
+    for role in rest {
+        lay_over(&mut merged, role);
+    }
+    lay_over(&mut merged, own);
+    merged
+}
+
+/// One server read alone, for showing: see [`crate::objects`].
+#[derive(Debug)]
+pub(crate) struct Alone {
+    /// The files read.
+    pub(crate) sources: Sources,
+    /// Whether the fleet has it.
+    pub(crate) exists: bool,
+    /// Its roles' trees, the later winning, then its own; the last is what it says itself.
+    pub(crate) layers: Vec<(Option<String>, Node)>,
+    /// All of them laid over each other.
+    pub(crate) merged: Node,
+    /// Its value; what mistakes spoil has its default.
+    pub(crate) server: Server,
+    /// Every mistake that concerns it.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads one server and nothing of the others.
+pub(crate) fn load_alone(files: &dyn Files, name: &str) -> Alone {
+    let mut loader = Loader { files, sources: Sources::default(), diagnostics: Vec::new() };
+    let exists = ObjectName::parse(name).is_ok() && !loader.names(&format!("servers/{name}"), Kind::File).is_empty();
+    // Whatever is said about text that is not there is said about the file where it would be.
+    let file = loader.sources.add(&format!("servers/{name}/server.toml"), "");
+    let nothing = Node { at: crate::read::At { file, start: 0, end: 0 }, value: Value::Table(BTreeMap::new()) };
+    if !exists {
+        let Loader { sources, diagnostics, .. } = loader;
+        let server = Server::default();
+        return Alone { sources, exists, layers: Vec::new(), merged: nothing, server, diagnostics };
+    }
+    let settings = loader.settings();
+    let catalog = loader.catalog();
+    let fleet = Fleet { archives: settings.archives, defaults: settings.defaults, catalog, ..Fleet::default() };
+    // Only what is in the way of this server is told.
+    loader.diagnostics.retain(|d| &*d.file == "regrow.toml" && d.is_error());
+    let own = loader.own(name).unwrap_or(nothing);
+    let known = loader.names("roles", Kind::File);
+    let known = known.iter().filter_map(|n| n.strip_suffix(".toml")).map(str::to_owned).collect();
+    let mut layers = Vec::new();
+    for role in loader.named_roles(&own, &known) {
+        if let Some(mut tree) = loader.tree(&format!("roles/{role}.toml")) {
+            if let Value::Table(table) = &mut tree.value {
+                table.remove("roles");
+            }
+            layers.push((Some(role), tree));
+        }
+    }
+    let merged = merged(&own, &layers.iter().map(|(_, tree)| tree).collect::<Vec<_>>());
+    let roles = layers.iter().filter_map(|(role, _)| role.clone()).collect();
+    let server = loader.read_server(name, roles, &merged, &fleet, false);
+    validate::server(&server, &fleet, files, &loader.sources, &merged, &mut loader.diagnostics);
+    layers.push((None, own));
+    let Loader { sources, mut diagnostics, .. } = loader;
+    tidy(&mut diagnostics);
+    Alone { sources, exists, layers, merged, server, diagnostics }
 }
 
 fn with_hostname(mut server: Server) -> Server {

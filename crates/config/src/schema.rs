@@ -7,7 +7,7 @@ use schemars::{Schema, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::model::ServerText;
-pub use crate::read::KeyInfo;
+pub use crate::read::{Hint, KeyInfo};
 
 /// The schema of servers and roles as JSON text, ending in a newline. `docs/server.schema.json` is this text; the test
 /// `the_schema_in_docs_is_fresh` writes it when run with `UPDATE=1`.
@@ -62,20 +62,34 @@ pub(crate) fn table(doc: &str, keys: &[KeyInfo], properties: Vec<Schema>) -> Sch
 
 /// Keys of every table, for completion and forms: `""` is the top, `services.*` a service.
 pub fn keys() -> BTreeMap<&'static str, &'static [KeyInfo]> {
+    tables().into_iter().map(|(path, keys, _)| (path, keys)).collect()
+}
+
+/// What holds where nothing is written, by the same paths as [`keys`]: JSON objects, null where it depends on more.
+pub fn defaults() -> BTreeMap<&'static str, Value> {
+    tables().into_iter().map(|(path, _, defaults)| (path, defaults())).collect()
+}
+
+type TableOf = (&'static str, &'static [KeyInfo], fn() -> Value);
+
+fn tables() -> [TableOf; 12] {
     use crate::model::*;
     use crate::read::Table;
-    BTreeMap::from([
-        ("", ServerText::KEYS),
-        ("system", System::KEYS),
-        ("system.limits", Limits::KEYS),
-        ("packages.*", PackageText::KEYS),
-        ("services.*", Service::KEYS),
-        ("users.*", User::KEYS),
-        ("groups.*", Group::KEYS),
-        ("files.*", FileText::KEYS),
-        ("network", Network::KEYS),
-        ("timers.*", Timer::KEYS),
-        ("state.*", State::KEYS),
-        ("checks.*", CheckText::KEYS),
-    ])
+    fn of<T: Table>(path: &'static str) -> TableOf {
+        (path, T::KEYS, T::defaults)
+    }
+    [
+        of::<ServerText>(""),
+        of::<System>("system"),
+        of::<Limits>("system.limits"),
+        of::<PackageText>("packages.*"),
+        of::<Service>("services.*"),
+        of::<User>("users.*"),
+        of::<Group>("groups.*"),
+        of::<FileText>("files.*"),
+        of::<Network>("network"),
+        of::<Timer>("timers.*"),
+        of::<State>("state.*"),
+        of::<CheckText>("checks.*"),
+    ]
 }

@@ -14,10 +14,15 @@ const MAX_FILES: usize = 20_000;
 /// Deeper than any tree that people write.
 const MAX_DEPTH: usize = 64;
 
-/// Everything below `<dir>/root`, by absolute path of the image.
-pub(super) fn read(files: &dyn Files, dir: &str, diagnostics: &mut Vec<Diagnostic>) -> BTreeMap<String, RootFile> {
+/// Everything below `<dir>/root`, by absolute path of the image. Without `contents`, files are listed as if empty.
+pub(super) fn read(
+    files: &dyn Files,
+    dir: &str,
+    contents: bool,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, RootFile> {
     let root = format!("{dir}/root");
-    let mut walk = Walk { files, root, total: 0, found: BTreeMap::new(), diagnostics, stopped: false };
+    let mut walk = Walk { files, root, contents, total: 0, found: BTreeMap::new(), diagnostics, stopped: false };
     walk.dir("", 0);
     walk.found
 }
@@ -25,6 +30,7 @@ pub(super) fn read(files: &dyn Files, dir: &str, diagnostics: &mut Vec<Diagnosti
 struct Walk<'a> {
     files: &'a dyn Files,
     root: String,
+    contents: bool,
     total: u64,
     found: BTreeMap<String, RootFile>,
     diagnostics: &'a mut Vec<Diagnostic>,
@@ -65,7 +71,8 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, path: String, source: String, executable: bool) {
-        match self.files.read(&source) {
+        let bytes = if self.contents { self.files.read(&source) } else { Ok(Some(Vec::new())) };
+        match bytes {
             Ok(Some(bytes)) => {
                 self.total += bytes.len() as u64;
                 let mode = if executable { 0o755 } else { 0o644 };

@@ -130,15 +130,15 @@ table! {
         /// Primary group. Absent: a group of the same name.
         group: Option<String> as AccountName,
         /// Further groups.
-        groups: Vec<String> as Vec<AccountName>,
+        [set access] groups: Vec<String> as Vec<AccountName>,
         /// Public keys that may log in over SSH, one per line as in authorized_keys.
-        ssh_keys: Vec<String> as Vec<SshKey>,
+        [set access] ssh_keys: Vec<String> as Vec<SshKey>,
         /// Login shell. Absent: /bin/bash, or /usr/sbin/nologin for a system account.
-        shell: Option<String> as HomePath,
+        [access] shell: Option<String> as HomePath,
         /// Home directory. Absent: /home/<name>, or /nonexistent for a system account.
         home: Option<String> as HomePath,
         /// Password as a crypt(5) hash, never the password itself. Absent: no password login.
-        password_hash: Option<String> as CryptHash,
+        [access] password_hash: Option<String> as CryptHash,
         /// A system account: id below 1000, no home directory made, no login shell.
         system: bool as bool,
     }
@@ -178,7 +178,7 @@ table! {
     /// How the server meets the world.
     pub struct Network {
         /// Ports of a local online server: "host address:host port:port inside"; without address, loopback.
-        publish: Vec<Publish> as Vec<PublishRule>,
+        [set access] publish: Vec<Publish> as Vec<PublishRule>,
     }
 }
 
@@ -226,11 +226,11 @@ table! {
     /// A set of data that outlives images.
     pub struct State {
         /// Absolute directories; each is a place of its own, none inside another.
-        [required] paths: Vec<String> as Vec<AbsolutePath>,
+        [required set] paths: Vec<String> as Vec<AbsolutePath>,
         /// How it is captured consistently.
         engine: Engine as EngineRule,
         /// Patterns below the paths that are not backed up (caches, temporary files).
-        exclude: Vec<String> as Vec<Exclude>,
+        [set] exclude: Vec<String> as Vec<Exclude>,
     }
 }
 

@@ -6,7 +6,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::cx::Report;
 use super::rules::Word;
-use super::{Cx, Node, Rule, Value};
+use super::{Cx, Hint, Node, Rule, Value};
 
 impl Rule for bool {
     type Out = bool;
@@ -28,6 +28,8 @@ impl Rule for bool {
     fn schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "boolean" })
     }
+
+    const HINT: Hint = Hint::Switch;
 }
 
 /// Words: strings of a certain form.
@@ -66,6 +68,12 @@ impl<W: Word> Rule for W {
         }
         schema
     }
+
+    const HINT: Hint = match (W::HINT, W::CHOICES) {
+        (Some(hint), _) => hint,
+        (None, []) => Hint::Line(W::PATTERN),
+        (None, choices) => Hint::Choice(choices),
+    };
 }
 
 impl<R: Rule> Rule for Vec<R> {
@@ -90,6 +98,8 @@ impl<R: Rule> Rule for Vec<R> {
         let items = R::schema(generator);
         json_schema!({ "type": "array", "items": items })
     }
+
+    const HINT: Hint = Hint::List(&R::HINT);
 }
 
 impl<K: Word<Out = String>, R: Rule> Rule for BTreeMap<K, R> {
@@ -122,6 +132,8 @@ impl<K: Word<Out = String>, R: Rule> Rule for BTreeMap<K, R> {
         }
         schema
     }
+
+    const HINT: Hint = Hint::Table;
 }
 
 /// Reads a whole number from `range`; `wanted` is what it is called, with article.

@@ -13,7 +13,7 @@ pub(crate) mod rules;
 pub(crate) mod syntax;
 
 pub(crate) use cx::{Cx, Report};
-pub(crate) use objects::{CheckRule, EngineRule, PackageRule, PublishRule, SchemaVersion};
+pub(crate) use objects::{CHECK_KINDS, CheckRule, EngineRule, PackageRule, PublishRule, SchemaVersion};
 use schemars::{Schema, SchemaGenerator};
 pub(crate) use syntax::{At, Node, Sources, Value};
 
@@ -25,6 +25,42 @@ pub(crate) trait Rule {
     fn read(node: &Node, cx: &mut Cx<'_>) -> Option<Self::Out>;
     /// The JSON schema of what is accepted.
     fn schema(generator: &mut SchemaGenerator) -> Schema;
+    /// What a form needs to know to show such a value.
+    const HINT: Hint = Hint::Any;
+}
+
+/// What a form needs to know to show a value. A value of another shape than the hint says is shown as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hint {
+    /// true or false.
+    Switch,
+    /// One of a fixed set of words.
+    Choice(&'static [&'static str]),
+    /// A whole number, both bounds included; the unit in words, empty if it has none.
+    Number {
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+        /// "seconds".
+        unit: &'static str,
+    },
+    /// A number of bytes: an integer, or text such as "512M".
+    Size,
+    /// One line of text; its form as a regular expression where that is simple.
+    Line(Option<&'static str>),
+    /// Text of any number of lines.
+    Lines,
+    /// Permission bits in octal as text.
+    Mode,
+    /// Text of one line, a whole number, or true and false.
+    Scalar,
+    /// An array of such values.
+    List(&'static Hint),
+    /// A table with keys of its own, or a map of named objects.
+    Table,
+    /// Anything else.
+    Any,
 }
 
 /// One key of a table, for forms and completion.
@@ -36,12 +72,20 @@ pub struct KeyInfo {
     pub doc: &'static str,
     /// Whether the table is incomplete without it.
     pub required: bool,
+    /// How a form shows it.
+    pub hint: Hint,
+    /// Whether it is an array whose order means nothing, so that it merges element by element.
+    pub set: bool,
+    /// Whether a slip here can lock people out: such a change asks for a person's eye.
+    pub access: bool,
 }
 
 /// A table with a fixed set of keys.
 pub(crate) trait Table: Rule {
     /// Its keys in the order of declaration, which is the order for new keys.
     const KEYS: &'static [KeyInfo];
+    /// The values that hold where nothing is written, as JSON; null where that depends on something else.
+    fn defaults() -> serde_json::Value;
 }
 
 /// The key of a field: raw identifiers without their mark.
@@ -54,15 +98,16 @@ pub(crate) const fn key_name(field: &'static str) -> &'static str {
 
 /// Declares a table: struct, default, reader, known keys and schema at once.
 ///
-/// A field is `name: Type as Rule = default`; `[required]` before it reports its absence. The doc comments become the
-/// descriptions of the schema.
+/// A field is `name: Type as Rule = default`. Marks before it: `[required]` reports its absence; `[set]` is an array
+/// whose order means nothing; `[access]` is what lets people in. The doc comments become the descriptions of the schema
+/// and the help of the forms.
 macro_rules! table {
     (
         $(#[doc = $doc:literal])+
         pub struct $name:ident {
             $(
                 $(#[doc = $field_doc:literal])+
-                $([$required:ident])? $field:ident : $ty:ty as $rule:ty $(= $default:expr)?
+                $([$($mark:ident)+])? $field:ident : $ty:ty as $rule:ty $(= $default:expr)?
             ),* $(,)?
         }
     ) => {
@@ -86,13 +131,22 @@ macro_rules! table {
                 $crate::read::KeyInfo {
                     name: $crate::read::key_name(stringify!($field)),
                     doc: concat!($($field_doc),+),
-                    required: $crate::read::is_required!($($required)?),
+                    required: $crate::read::marked!(required: $($($mark)+)?),
+                    hint: <$rule as $crate::read::Rule>::HINT,
+                    set: $crate::read::marked!(set: $($($mark)+)?),
+                    access: $crate::read::marked!(access: $($($mark)+)?),
                 }
             ),*];
+
+            fn defaults() -> serde_json::Value {
+                serde_json::to_value($name::default()).unwrap_or_default()
+            }
         }
 
         impl $crate::read::Rule for $name {
             type Out = $name;
+
+            const HINT: $crate::read::Hint = $crate::read::Hint::Table;
 
             fn read(node: &$crate::read::Node, cx: &mut $crate::read::Cx<'_>) -> Option<$name> {
                 let table = cx.fixed_table(node, <$name as $crate::read::Table>::KEYS)?;
@@ -133,13 +187,23 @@ macro_rules! or_default {
     };
 }
 
-macro_rules! is_required {
-    () => {
+/// Whether a mark is among those of a field.
+macro_rules! marked {
+    ($mark:ident:) => {
         false
     };
-    (required) => {
+    (required: required $($rest:ident)*) => {
         true
+    };
+    (set: set $($rest:ident)*) => {
+        true
+    };
+    (access: access $($rest:ident)*) => {
+        true
+    };
+    ($mark:ident: $other:ident $($rest:ident)*) => {
+        $crate::read::marked!($mark: $($rest)*)
     };
 }
 
-pub(crate) use {is_required, or_default, table};
+pub(crate) use {marked, or_default, table};

@@ -6,7 +6,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::near::did_you_mean;
 use super::rules::{PackageVersion, words};
-use super::{Cx, Node, Report, Rule, Value};
+use super::{Cx, Hint, Node, Report, Rule, Value};
 use crate::model::{Check, CheckKind, CheckText, Engine, FileEntry, FileKind, FileText, Package, PackageText, Publish};
 
 /// The version of the form of text: there is one.
@@ -34,6 +34,8 @@ impl Rule for SchemaVersion {
     fn schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "const": 1 })
     }
+
+    const HINT: Hint = Hint::Number { min: 1, max: 1, unit: "" };
 }
 
 /// A package: `"*"`, a version, or a table.
@@ -110,7 +112,7 @@ words! {
 const ENGINES: &[&str] = &["files", "postgresql", "mariadb", "sqlite", "redis"];
 
 /// Kinds of check with the keys that belong to each.
-pub(super) const CHECK_KINDS: &[(&str, &[&str])] = &[
+pub(crate) const CHECK_KINDS: &[(&str, &[&str])] = &[
     ("unit", &[]),
     ("port", &[]),
     ("http", &["status", "body"]),
@@ -179,6 +181,8 @@ impl Rule for CheckRule {
     fn schema(generator: &mut SchemaGenerator) -> Schema {
         CheckText::schema(generator)
     }
+
+    const HINT: Hint = Hint::Table;
 }
 
 /// Keys of which a declared file has exactly one.
@@ -239,6 +243,8 @@ impl Rule for ServerFile {
     fn schema(generator: &mut SchemaGenerator) -> Schema {
         FileText::schema(generator)
     }
+
+    const HINT: Hint = Hint::Table;
 }
 
 fn read_source(item: &super::syntax::Item, source: &str, cx: &mut Cx<'_>) -> Option<Vec<u8>> {

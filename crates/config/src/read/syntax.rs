@@ -36,6 +36,16 @@ impl Sources {
         &self.files[file as usize].path
     }
 
+    /// The text of a file.
+    pub(crate) fn text(&self, file: u32) -> &Arc<str> {
+        &self.files[file as usize].text
+    }
+
+    /// Every file read so far: path and text.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.files.iter().map(|f| (&f.path, &f.text))
+    }
+
     /// Line and column of a byte, both from 1; columns count characters.
     pub(crate) fn line_column(&self, file: u32, byte: usize) -> (usize, usize) {
         let file = &self.files[file as usize];

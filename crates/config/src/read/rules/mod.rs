@@ -30,6 +30,8 @@ pub(crate) trait Word {
     const PATTERN: Option<&'static str> = None;
     /// All there is to choose from, if that is a fixed set.
     const CHOICES: &'static [&'static str] = &[];
+    /// How a form shows it, if not as a line or a choice.
+    const HINT: Option<super::Hint> = None;
     /// Reads it or says what is wrong.
     fn parse(text: &str) -> Result<Self::Out, Report>;
 }
@@ -39,7 +41,7 @@ macro_rules! words {
     ($(
         $(#[doc = $doc:literal])+
         $name:ident -> $out:ty
-        $(, pattern $pattern:literal)? $(, choices $choices:expr)?
+        $(, pattern $pattern:literal)? $(, choices $choices:expr)? $(, hint $hint:expr)?
         , |$text:ident| $body:expr;
     )*) => {$(
         $(#[doc = $doc])+
@@ -50,6 +52,7 @@ macro_rules! words {
             type Out = $out;
             $(const PATTERN: Option<&'static str> = Some($pattern);)?
             $(const CHOICES: &'static [&'static str] = $choices;)?
+            $(const HINT: Option<$crate::read::Hint> = Some($hint);)?
 
             fn parse($text: &str) -> Result<$out, $crate::read::Report> {
                 $body

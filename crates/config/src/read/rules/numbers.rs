@@ -4,10 +4,10 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::words;
 use crate::read::key_rules::integer;
-use crate::read::{Cx, Node, Report, Rule, Value};
+use crate::read::{Cx, Hint, Node, Report, Rule, Value};
 
 macro_rules! numbers {
-    ($($(#[doc = $doc:literal])+ $name:ident -> $out:ty, $min:literal..=$max:literal, $wanted:literal;)*) => {$(
+    ($($(#[doc = $doc:literal])+ $name:ident -> $out:ty, $min:literal..=$max:literal, $wanted:literal $(, $unit:literal)?;)*) => {$(
         $(#[doc = $doc])+
         #[derive(Debug, Clone, Copy)]
         pub(crate) struct $name;
@@ -22,6 +22,8 @@ macro_rules! numbers {
             fn schema(_: &mut SchemaGenerator) -> Schema {
                 json_schema!({ "type": "integer", "minimum": $min, "maximum": $max })
             }
+
+            const HINT: Hint = Hint::Number { min: $min, max: $max, unit: concat!($($unit)?) };
         }
     )*};
 }
@@ -34,7 +36,7 @@ numbers! {
     /// An exit status.
     ExitStatus -> u8, 0..=255, "an exit status";
     /// A time in seconds, up to an hour.
-    Seconds -> u64, 1..=3600, "a time in seconds";
+    Seconds -> u64, 1..=3600, "a time in seconds", "seconds";
     /// A count of at least one.
     PositiveInt -> u32, 1..=4194304, "a count";
     /// A user or group id that fits the server's range of ids; those below are Debian's own.
@@ -43,7 +45,7 @@ numbers! {
 
 words! {
     /// Permission bits in octal as text.
-    Mode -> u32, pattern "^[0-7]{3,5}$", |text| {
+    Mode -> u32, pattern "^[0-7]{3,5}$", hint Hint::Mode, |text| {
         let digits = (3..=5).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
         match u32::from_str_radix(text, 8) {
             Ok(mode) if digits && mode <= 0o7777 => Ok(mode),
@@ -84,6 +86,8 @@ impl Rule for ByteSize {
             { "type": "string", "pattern": "^[0-9]+[KMGT]?$" },
         ] })
     }
+
+    const HINT: Hint = Hint::Size;
 }
 
 fn parse_size(text: &str) -> Option<u64> {
@@ -126,4 +130,6 @@ impl Rule for SysctlValue {
     fn schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["string", "integer", "boolean"] })
     }
+
+    const HINT: Hint = Hint::Scalar;
 }

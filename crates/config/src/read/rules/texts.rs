@@ -3,7 +3,7 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::words;
-use crate::read::{Cx, Node, Report, Rule};
+use crate::read::{Cx, Hint, Node, Report, Rule};
 
 fn bad(text: &str, what: &str, help: &str) -> Report {
     Report::new("bad-value", format!("{text:?} is no {what}")).help(help)
@@ -11,7 +11,7 @@ fn bad(text: &str, what: &str, help: &str) -> Report {
 
 words! {
     /// Any text without NUL.
-    Text -> String, |text| {
+    Text -> String, hint Hint::Lines, |text| {
         if text.contains('\0') { Err(bad(text, "text", "it has a NUL character")) } else { Ok(text.to_owned()) }
     };
 
@@ -168,4 +168,6 @@ impl Rule for Command {
     fn schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "array", "items": { "type": "string" }, "minItems": 1 })
     }
+
+    const HINT: Hint = Hint::List(&Hint::Line(None));
 }
