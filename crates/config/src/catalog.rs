@@ -4,11 +4,13 @@
 //! ```toml
 //! title      = "PostgreSQL"
 //! summary    = "A relational database."
+//! category   = "databases"                  # offered to people who add something; absent: a helper of others
 //! packages   = ["postgresql"]               # what a person adds
 //! applies_to = ["postgresql-common"]        # used for an image when its lock has any of these
 //! units      = ["postgresql"]
 //! users      = ["postgres"]                 # accounts that installation makes
 //! ports      = [5432]
+//! publish    = []                           # those of its ports that the world is to reach
 //!
 //! [state.database]                          # proposed for the text
 //! paths  = ["/var/lib/postgresql"]
@@ -28,18 +30,22 @@
 //! group = "ssl-cert"
 //! ```
 
+mod offer;
+
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::files::MemoryFiles;
-use crate::model::{Check, State};
+use crate::model::{Check, FileText, State};
 use crate::read::rules::{
     AbsolutePath, AccountName, Command, EnvName, Mode, ObjectName, OneLine, OneLineText, PackageName, Port,
     ScrubPattern, Seconds, Text, UnitName,
 };
 use crate::read::{CheckRule, Cx, Rule, Sources, syntax, table};
+use offer::CategoryRule;
+pub use offer::{Ask, AskKind, Category};
 
 /// Where the identity volume is mounted inside a server; identity files of the image are links into it.
 pub const IDENTITY_DIR: &str = "/var/lib/regrow/identity";
@@ -53,6 +59,10 @@ table! {
         title: String as Text,
         /// What it is, in one sentence.
         summary: String as Text,
+        /// What to know before adding it.
+        note: String as Text,
+        /// Where people look for it. Absent: nobody adds it by itself, it only helps other packages.
+        category: Option<Category> as CategoryRule,
         /// Packages that a person adds to have it.
         packages: Vec<String> as Vec<PackageName>,
         /// The entry is used for an image when its lock has any of these packages; absent: any of `packages`.
@@ -65,9 +75,15 @@ table! {
         groups: Vec<String> as Vec<AccountName>,
         /// TCP ports it listens on unless told otherwise.
         ports: Vec<u16> as Vec<Port>,
+        /// Those of its ports that are proposed to be published.
+        publish: Vec<u16> as Vec<Port>,
+        /// What is asked before it is added, by the name that stands for the answer.
+        asks: BTreeMap<String, Ask> as BTreeMap<ObjectName, Ask>,
+        /// Files proposed for a server's text; `{name}` in their content stands for an answer.
+        files: BTreeMap<String, FileText> as BTreeMap<AbsolutePath, FileText>,
         /// State it keeps, proposed for a server's text.
         state: BTreeMap<String, State> as BTreeMap<ObjectName, State>,
-        /// Checks proposed for a server's text.
+        /// Checks proposed for a server's text; `{name}` in their texts stands for an answer.
         checks: BTreeMap<String, Check> as BTreeMap<ObjectName, CheckRule>,
         /// What its installation makes that must not be in an image.
         scrub: Scrub as Scrub,
@@ -218,6 +234,11 @@ mod tests {
         assert!(words.is_empty(), "{words:#?}");
         for entry in catalog.entries() {
             assert!(!entry.applies_to.is_empty(), "{} applies to nothing", entry.name);
+            if entry.category.is_some() {
+                let whole = !entry.title.is_empty() && !entry.summary.is_empty() && !entry.packages.is_empty();
+                assert!(whole && !entry.checks.is_empty(), "{}: nobody could add and judge it", entry.name);
+                assert!(entry.publish.iter().all(|p| entry.ports.contains(p)), "{}: publishes other ports", entry.name);
+            }
             for (path, identity) in &entry.identity {
                 assert!(entry.seed.contains_key(&identity.seed), "{}: nothing makes {path}", entry.name);
             }
