@@ -1,7 +1,7 @@
 //! What every verb needs: which fleet, which home, who asks, who looks on, what time it is.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
@@ -20,6 +20,8 @@ pub enum Clock {
     System,
     /// Always this instant.
     Fixed(Timestamp),
+    /// So many seconds after 1970 as the number says now; a test puts it forward.
+    Hands(&'static AtomicI64),
 }
 
 impl Clock {
@@ -28,6 +30,7 @@ impl Clock {
         match self {
             Clock::System => Timestamp::now(),
             Clock::Fixed(at) => at,
+            Clock::Hands(seconds) => Timestamp::from_second(seconds.load(Ordering::SeqCst)).unwrap_or(Timestamp::MAX),
         }
     }
 }
@@ -36,13 +39,14 @@ impl Clock {
 #[derive(Clone)]
 pub struct Context {
     fleet: Option<PathBuf>,
+    actor: Arc<str>,
+    from: Arc<str>,
     progress: Arc<dyn Progress>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     home: Home,
-    actor: String,
     program: PathBuf,
     clock: Clock,
     database: OnceLock<Database>,
@@ -74,9 +78,14 @@ impl Context {
     /// A context in which nobody looks on. Touches no file.
     pub fn new(setup: Setup) -> Context {
         let Setup { fleet, home, actor, program, clock } = setup;
-        let shared =
-            Shared { home: Home::new(home), actor, program, clock, database: OnceLock::new(), hub: Hub::default() };
-        Context { fleet, progress: Arc::new(Silent), shared: Arc::new(shared) }
+        let shared = Shared { home: Home::new(home), program, clock, database: OnceLock::new(), hub: Hub::default() };
+        Context {
+            fleet,
+            actor: actor.into(),
+            from: "command".into(),
+            progress: Arc::new(Silent),
+            shared: Arc::new(shared),
+        }
     }
 
     /// The same with somebody looking on.
@@ -87,6 +96,11 @@ impl Context {
     /// The same for another fleet (a supervisor learns its fleet from the home).
     pub fn with_fleet(&self, fleet: PathBuf) -> Context {
         Context { fleet: Some(fleet), ..self.clone() }
+    }
+
+    /// The same on behalf of somebody else: `actor` as in [`Setup::actor`], `from` as in [`Context::from`].
+    pub fn on_behalf_of(&self, actor: &str, from: &str) -> Context {
+        Context { actor: actor.into(), from: from.into(), ..self.clone() }
     }
 
     /// The fleet's directory.
@@ -114,7 +128,12 @@ impl Context {
 
     /// Who asks.
     pub fn actor(&self) -> &str {
-        &self.shared.actor
+        &self.actor
+    }
+
+    /// From where it is asked, in words: `command`, or `page 192.0.2.7` for a browser at that address.
+    pub fn from(&self) -> &str {
+        &self.from
     }
 
     /// The program to run for supervisors.

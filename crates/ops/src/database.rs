@@ -14,10 +14,32 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::error::{Error, Result};
 
-/// The version of the tables below, kept in `user_version`.
-const VERSION: i64 = 1;
+/// The steps from an empty file to the tables of today. How many were done is kept in `user_version`; a step is never
+/// changed once it was in use, only followed by another.
+const STEPS: [&str; 2] = [WORK, ACTS];
+/// The version of the tables.
+const VERSION: i64 = STEPS.len() as i64;
 
-const TABLES: &str = "
+/// What was said and done: see [`crate::acts`].
+const ACTS: &str = "
+CREATE TABLE acts (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    at      TEXT NOT NULL,
+    actor   TEXT NOT NULL,
+    origin  TEXT NOT NULL,
+    kind    TEXT NOT NULL,
+    subject TEXT,
+    words   TEXT NOT NULL,
+    result  TEXT,
+    job     INTEGER REFERENCES jobs (id) ON DELETE CASCADE
+);
+CREATE INDEX acts_by_subject ON acts (subject, id);
+CREATE INDEX acts_by_actor ON acts (actor, id);
+CREATE INDEX acts_by_job ON acts (job);
+";
+
+/// Jobs and evidence.
+const WORK: &str = "
 CREATE TABLE jobs (
     id      INTEGER PRIMARY KEY AUTOINCREMENT,
     verb    TEXT NOT NULL,
@@ -116,10 +138,13 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "foreign_keys", true)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found == 0 {
-        transaction.execute_batch(TABLES)?;
+    if found < VERSION {
+        for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+            transaction.execute_batch(step)?;
+        }
         transaction.pragma_update(None, "user_version", VERSION)?;
-    } else {
+    }
+    if found != 0 {
         // Reads the schema and the first pages, where damage mostly shows.
         transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
         transaction.query_row("SELECT max(id) FROM jobs", [], |_| Ok(()))?;
@@ -191,6 +216,25 @@ mod tests {
         drop(Database::open(path.clone(), &Silent).unwrap());
         Connection::open(&path).unwrap().execute_batch("DROP TABLE evidence").unwrap();
         assert_eq!(count(&Database::open(path, &Silent).unwrap()), 0);
+    }
+
+    #[test]
+    fn an_older_file_gets_the_tables_that_it_lacks_and_keeps_what_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("regrow.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(WORK).unwrap();
+        old.execute(
+            "INSERT INTO jobs (verb, actor, pid, boot, started, state) VALUES ('build', 'x', 1, 'b', '2026-01-01T00:00:00Z', 'done')",
+            [],
+        )
+        .unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        drop(old);
+        let database = Database::open(path, &Silent).unwrap();
+        assert_eq!(count(&database), 1);
+        let acts = database.with(|c| c.query_row("SELECT count(*) FROM acts", [], |row| row.get::<_, i64>(0)));
+        assert_eq!(acts.unwrap(), 0);
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //!                        …           the online server's own files
 //! scratch/               anything temporary
 //! ids/                   which ranges of user ids are in use
-//! regrow.db              jobs and evidence
+//! accounts.json          who may use the pages (mode 0600)
+//! regrow.db              jobs, evidence and acts
 //! ```
 
 use std::io::{Seek, Write};
@@ -68,6 +69,11 @@ impl Home {
     /// Temporary directories.
     pub fn scratch(&self) -> PathBuf {
         self.path.join("scratch")
+    }
+
+    /// Who may use the pages: see [`crate::accounts`].
+    pub fn accounts(&self) -> PathBuf {
+        self.path.join("accounts.json")
     }
 
     /// The record of jobs and evidence.

@@ -209,6 +209,7 @@ impl Recording {
             )?;
             Ok(c.last_insert_rowid())
         })?;
+        crate::acts::of_job(ctx, about.verb, about.server.as_deref(), job)?;
         Ok(Recording { ctx: ctx.clone(), job, seq: AtomicI64::new(0), advanced: Mutex::default() })
     }
 

@@ -8,10 +8,14 @@
 //! * [`home`]: who owns which directory in `REGROW_HOME`.
 //! * [`error`]: why a verb gave no answer, with its exit code.
 //! * [`wanted`]: the text of one revision (or of the work tree), read and judged.
-//! * [`database`], [`evidence`], [`jobs`]: what was done and what it proved. Can be deleted without harm to any server.
+//! * [`database`], [`evidence`], [`jobs`], [`acts`]: what was done, by whom, and what it proved. Can be deleted without
+//!   harm to any server.
+//! * [`accounts`]: who may, where the pages can be reached by others.
 //! * [`online`]: the local online server: switch, rollback, supervisor.
 //! * the other modules are one verb each.
 
+pub mod accounts;
+pub mod acts;
 pub mod build;
 pub mod changes;
 pub mod check;

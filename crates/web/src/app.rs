@@ -1,6 +1,9 @@
 //! The pages together: shared state, routes, and what every request passes.
+//!
+//! Who asks and what they may do: see [`crate::visitor`].
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,13 +14,15 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use regrow_ops::Context;
+use regrow_ops::accounts::{self, Role};
 use regrow_ops::jobs::{self, JobId};
 use tokio::sync::{Semaphore, watch};
 use tower_http::timeout::TimeoutLayer;
 
 use crate::guard::{self, Hosts};
 use crate::pages;
-use crate::session::{Secret, Sessions};
+use crate::session::{Holder, Secret, Sessions};
+use crate::visitor::{self, Visitor};
 
 /// A form is small; anything larger is no form of ours.
 const MOST_BODY: usize = 16 * 1024;
@@ -39,6 +44,8 @@ pub(crate) struct App {
     pub(crate) hosts: Hosts,
     /// The session cookie's name: browsers share cookies between the ports of one machine.
     pub(crate) cookie: String,
+    /// The name of the cookie that holds the id of the draft a browser works on.
+    pub(crate) draft_cookie: String,
     /// Open live streams.
     pub(crate) streams: Arc<Semaphore>,
     /// Turns true when the program is to end.
@@ -62,6 +69,7 @@ impl App {
             sessions,
             hosts,
             cookie: format!("regrow_{port}"),
+            draft_cookie: format!("regrow_draft_{port}"),
             streams: Arc::new(Semaphore::new(MOST_STREAMS)),
             stopping,
             run: Secret::new()?,
@@ -113,13 +121,6 @@ impl App {
     }
 }
 
-/// Someone with a session. Handlers that take it are not reached without one.
-#[derive(Debug, Clone)]
-pub(crate) struct Visitor {
-    /// What this session's forms carry.
-    pub(crate) form_token: String,
-}
-
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let pages = Router::new()
@@ -160,16 +161,50 @@ async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) ->
     if request.uri().path() == "/" && request.uri().query().is_some_and(|q| q.starts_with("token=")) {
         return redeem(&app, &request);
     }
-    let session = guard::cookie(request.headers(), &app.cookie).and_then(Secret::parse);
-    let Some(session) = session.filter(|s| app.sessions.knows(s)) else {
-        return pages::message::no_session(&request);
+    let visitor = match recognise(&app, &request) {
+        Ok(Some(visitor)) => visitor,
+        Ok(None) => return pages::message::no_session(&request),
+        Err(e) => return pages::message::trouble(&app, &e, false),
     };
     if guard::changes(request.method()) && !guard::is_same_origin(request.headers()) {
         return pages::message::foreign_origin();
     }
-    request.extensions_mut().insert(Visitor { form_token: session.form_token() });
-    next.run(request).await
+    request.extensions_mut().insert(visitor.clone());
+    let needed = visitor::needed(request.method(), request.uri().path());
+    let answer = async {
+        if !visitor.may(needed) {
+            return pages::message::forbidden(&app, &visitor, needed);
+        }
+        next.run(request).await
+    };
+    visitor.clone().during(answer).await
 }
+
+/// Who asks, if there is a session behind the request's cookie.
+fn recognise(app: &App, request: &Request) -> regrow_ops::Result<Option<Visitor>> {
+    let Some(session) = guard::cookie(request.headers(), &app.cookie).and_then(Secret::parse) else { return Ok(None) };
+    let Some(holder) = app.sessions.holder(&session) else { return Ok(None) };
+    let (actor, role, account) = match holder {
+        // The link was on the terminal of whoever started this.
+        Holder::Link => (app.ctx.actor().to_owned(), Role::Switch, false),
+        Holder::Account { name, serial } => match accounts::get(&app.ctx, &name)? {
+            Some(account) if account.serial == serial => (name, account.role, true),
+            _ => return Ok(None),
+        },
+    };
+    let draft = guard::cookie(request.headers(), &app.draft_cookie).filter(|d| is_plain(d)).map(str::to_owned);
+    let address = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |p| p.0);
+    Ok(Some(Visitor { actor, role, form_token: session.form_token(), account, draft, address }))
+}
+
+/// Whether a cookie's value can be the name of something of ours.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+}
+
+/// Where a connection comes from; every request has it as an extension.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Exchanges the token of a link for a session cookie.
 fn redeem(app: &App, request: &Request) -> Response {
@@ -195,7 +230,7 @@ fn redeem(app: &App, request: &Request) -> Response {
         // Whoever is in already and opens an old link just gets in.
         _ if guard::cookie(request.headers(), &app.cookie)
             .and_then(Secret::parse)
-            .is_some_and(|s| app.sessions.knows(&s)) =>
+            .is_some_and(|s| app.sessions.holder(&s).is_some()) =>
         {
             (StatusCode::SEE_OTHER, [(header::LOCATION, "/")]).into_response()
         }

@@ -4,6 +4,7 @@
 //!
 //! * [`serve`](fn@serve): listens (loopback only, unless told otherwise), prints a one-time link, answers until asked to stop.
 //! * `guard`, `session`: what every request passes; who may look.
+//! * `visitor`: who asks and what they may do; every handler takes it.
 //! * `app`: shared state, routes, forms that work once.
 //! * `pages`: one module per page. All work without JavaScript; with it, a job's page is live.
 //! * `track`, `outcome`, `view`: events, reports and values put into words.
@@ -21,5 +22,6 @@ mod serve;
 mod session;
 mod track;
 mod view;
+mod visitor;
 
 pub use serve::{DEFAULT_LISTEN, Error, Serve, Serving, new_link, serve};

@@ -1,5 +1,6 @@
 //! One module per page.
 
+pub(crate) mod banner;
 pub(crate) mod history;
 pub(crate) mod job;
 pub(crate) mod live;
@@ -16,11 +17,14 @@ use regrow_ops::Context;
 
 use crate::app::App;
 use crate::view::{Layout, Place};
+use crate::visitor::Visitor;
 
 /// The frame of a page for somebody with a session.
 pub(crate) fn layout(app: &App, title: impl Into<String>, place: Place) -> Layout {
     let fleet = app.ctx.fleet_optional().map_or_else(String::new, |f| f.display().to_string());
-    Layout { title: title.into(), place, fleet, known: true }
+    let visitor = Visitor::current();
+    let banner = visitor.as_ref().and_then(|v| banner::of(app, v));
+    Layout { title: title.into(), place, fleet, known: true, visitor, banner }
 }
 
 /// A page as an answer.
@@ -33,7 +37,7 @@ pub(crate) fn show(status: StatusCode, page: &impl Template) -> Response {
     }
 }
 
-/// Does blocking work away from the threads that answer.
+/// Does blocking work away from the threads that answer. Its context acts on behalf of the visitor.
 ///
 /// # Errors
 /// The response that says what went wrong.
@@ -42,7 +46,15 @@ pub(crate) async fn work<T: Send + 'static>(
     work: impl FnOnce(&Context) -> regrow_ops::Result<T> + Send + 'static,
 ) -> Result<T, Response> {
     let ctx = app.ctx.clone();
-    match tokio::task::spawn_blocking(move || work(&ctx)).await {
+    let visitor = Visitor::current();
+    let work = move || match visitor {
+        Some(visitor) => {
+            let ctx = visitor.context(&ctx);
+            visitor.during_work(|| work(&ctx))
+        }
+        None => work(&ctx),
+    };
+    match tokio::task::spawn_blocking(work).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(e)) => Err(message::trouble(app, &e, true)),
         Err(_) => {

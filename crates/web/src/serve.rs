@@ -7,11 +7,14 @@
 //! {"address": "127.0.0.1:7420", "url": "http://127.0.0.1:7420/", "link": "http://127.0.0.1:7420/?token=…", "pid": 17, "fleet": "/srv/fleet"}
 //! ```
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -22,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use crate::app::{App, router};
+use crate::app::{App, Peer, router};
 use crate::guard::Hosts;
 use crate::session::{LINK_LIFE, Sessions};
 
@@ -224,7 +227,7 @@ async fn answer(options: Serve, home: &Path, ready: impl FnOnce(&Serving)) -> Re
             accepted = listener.accept() => accepted,
             () = stop_asked(&mut look) => break,
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, peer)) = accepted else {
             // Out of file descriptors, or a connection gone before it began: neither is a reason to end.
             tokio::time::sleep(STOP_LOOK).await;
             continue;
@@ -234,7 +237,7 @@ async fn answer(options: Serve, home: &Path, ready: impl FnOnce(&Serving)) -> Re
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
             .max_buf_size(64 * 1024)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+            .serve_connection(TokioIo::new(stream), from_peer(&router, peer.ip()));
         let connection = connections.watch(connection);
         tokio::spawn(async move {
             // What goes wrong on one connection is between it and its browser.
@@ -249,6 +252,25 @@ async fn answer(options: Serve, home: &Path, ready: impl FnOnce(&Serving)) -> Re
     // Whatever does not end in time is as good as killed, and the next command sweeps up after it.
     let _ = tokio::task::spawn_blocking(move || app.wait_for_jobs(JOB_TIME)).await;
     Ok(())
+}
+
+/// Answers the requests of one connection, each told where it comes from.
+fn from_peer(
+    router: &Router,
+    peer: IpAddr,
+) -> impl hyper::service::Service<
+    hyper::Request<Incoming>,
+    Response = axum::response::Response,
+    Error = Infallible,
+    Future: Send,
+> + use<> {
+    let router = TowerToHyperService::new(router.clone());
+    // An IPv4 address is one, also where a socket for both kinds tells it as IPv6.
+    let peer = Peer(peer.to_canonical());
+    hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        hyper::service::Service::call(&router, request)
+    })
 }
 
 async fn stop_asked(look: &mut tokio::time::Interval) {

@@ -4,8 +4,9 @@
 //!
 //! * `links/<sha256 of the token>`: a link that nobody has opened yet. Opening it *removes* the file, and unlink(2)
 //!   succeeds for exactly one caller, so that a link works once however many ask at the same instant.
-//! * `sessions/<sha256 of the cookie>`: a browser that came by a link. The files outlive the program, so that a restart
-//!   of `regrow serve` logs nobody out; removing one ends that session at once.
+//! * `sessions/<sha256 of the cookie>`: a browser that came by a link (an empty file) or signed in (the account's name and
+//!   serial, see `regrow_ops::accounts`). The files outlive the program, so that a restart of `regrow serve` logs nobody
+//!   out; removing one ends that session at once.
 //!
 //! Only hashes are stored: reading the directory lets nobody in. The age of a file is its age on disk.
 
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use regrow_host::{FsError, fs};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// A link that is not opened within this time no longer works.
@@ -67,6 +69,20 @@ impl Secret {
     }
 }
 
+/// Whose session it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Holder {
+    /// Whoever opened a one-time link.
+    Link,
+    /// An account that signed in.
+    Account {
+        /// Its name.
+        name: String,
+        /// Its serial at that time: the session ends when it is another one.
+        serial: u64,
+    },
+}
+
 /// Whether two texts are equal, in a time that depends on their lengths only.
 pub(crate) fn same(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |acc, (x, y)| acc | (x ^ y)) == 0
@@ -107,7 +123,7 @@ impl Sessions {
     /// # Errors
     /// If it cannot be made durable.
     pub(crate) fn new_link(&self) -> Result<Secret, FsError> {
-        Self::new_in(&self.links)
+        Self::new_in(&self.links, b"")
     }
 
     /// Exchanges a link token for a session; `None` if the link was used, is too old, or never was.
@@ -119,17 +135,39 @@ impl Sessions {
         if !is_fresh(&path, LINK_LIFE) || std::fs::remove_file(&path).is_err() {
             return Ok(None);
         }
-        Self::new_in(&self.sessions).map(Some)
+        Self::new_in(&self.sessions, b"").map(Some)
     }
 
-    /// Whether this cookie is a session.
-    pub(crate) fn knows(&self, session: &Secret) -> bool {
-        is_fresh(&self.sessions.join(session.file_name()), SESSION_LIFE)
+    /// Makes a session for an account whose password was right.
+    ///
+    /// # Errors
+    /// If it cannot be made durable.
+    pub(crate) fn sign_in(&self, name: &str, serial: u64) -> Result<Secret, FsError> {
+        let holder = Holder::Account { name: name.to_owned(), serial };
+        Self::new_in(&self.sessions, &serde_json::to_vec(&holder).unwrap_or_default())
     }
 
-    fn new_in(dir: &Path) -> Result<Secret, FsError> {
+    /// Whose session this cookie is; `None` if it is none.
+    pub(crate) fn holder(&self, session: &Secret) -> Option<Holder> {
+        let path = self.sessions.join(session.file_name());
+        if !is_fresh(&path, SESSION_LIFE) {
+            return None;
+        }
+        let bytes = fs::read_optional(&path).ok().flatten()?;
+        if bytes.is_empty() { Some(Holder::Link) } else { serde_json::from_slice(&bytes).ok() }
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// If the file cannot be removed: then the session still holds.
+    pub(crate) fn end(&self, session: &Secret) -> Result<(), FsError> {
+        fs::remove_file(self.sessions.join(session.file_name()))
+    }
+
+    fn new_in(dir: &Path, bytes: &[u8]) -> Result<Secret, FsError> {
         let secret = Secret::new().map_err(|e| FsError::new("get random bytes for", dir, e))?;
-        fs::write_atomic_with_mode(dir.join(secret.file_name()), b"", 0o600)?;
+        fs::write_atomic_with_mode(dir.join(secret.file_name()), bytes, 0o600)?;
         Ok(secret)
     }
 }
@@ -150,10 +188,23 @@ mod tests {
         let sessions = Sessions::open(home.path()).unwrap();
         let link = sessions.new_link().unwrap();
         let session = sessions.redeem(&link).unwrap().expect("the first use");
-        assert!(sessions.knows(&session));
+        assert_eq!(sessions.holder(&session), Some(Holder::Link));
         assert_eq!(sessions.redeem(&link).unwrap(), None, "the second use");
-        assert!(!sessions.knows(&link), "a link is not a session");
-        assert!(Sessions::open(home.path()).unwrap().knows(&session), "a restart keeps sessions");
+        assert_eq!(sessions.holder(&link), None, "a link is not a session");
+        let again = Sessions::open(home.path()).unwrap();
+        assert_eq!(again.holder(&session), Some(Holder::Link), "a restart keeps sessions");
+        again.end(&session).unwrap();
+        assert_eq!(sessions.holder(&session), None);
+    }
+
+    #[test]
+    fn a_session_knows_its_account_and_a_broken_one_is_none() {
+        let home = tempfile::tempdir().unwrap();
+        let sessions = Sessions::open(home.path()).unwrap();
+        let session = sessions.sign_in("alice", 7).unwrap();
+        assert_eq!(sessions.holder(&session), Some(Holder::Account { name: "alice".to_owned(), serial: 7 }));
+        std::fs::write(sessions.sessions.join(session.file_name()), "{\"Account\":{\"na").unwrap();
+        assert_eq!(sessions.holder(&session), None);
     }
 
     #[test]

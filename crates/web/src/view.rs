@@ -4,8 +4,10 @@
 
 use askama::Template;
 use jiff::Timestamp;
+use regrow_ops::accounts::Role;
 
 use crate::assets;
+use crate::visitor::Visitor;
 
 /// What frames every page.
 #[derive(Debug, Clone)]
@@ -18,6 +20,27 @@ pub(crate) struct Layout {
     pub(crate) fleet: String,
     /// Whether the reader has a session; others see no navigation and no paths.
     pub(crate) known: bool,
+    /// Who reads.
+    pub(crate) visitor: Option<Visitor>,
+    /// What stays in sight above every page.
+    pub(crate) banner: Option<Banner>,
+}
+
+/// What stays in sight above every page: the draft that this browser works on.
+#[derive(Debug, Clone)]
+pub(crate) struct Banner {
+    /// Its name.
+    pub(crate) title: String,
+    /// Its page.
+    pub(crate) href: String,
+    /// What is in it: "2 changes".
+    pub(crate) words: String,
+    /// Further links: address and name ("Preview", "Conflicts").
+    pub(crate) links: Vec<(String, String)>,
+    /// Forms of one button each: address and name ("Leave", "Discard"). They carry `session` and `once`.
+    pub(crate) forms: Vec<(String, String)>,
+    /// The `once` token of those forms.
+    pub(crate) once: String,
 }
 
 /// The part of the navigation that a page belongs to.
@@ -27,7 +50,15 @@ pub(crate) enum Place {
     Servers,
     /// Changesets.
     History,
-    /// Neither.
+    /// Drafts.
+    Drafts,
+    /// Jobs.
+    Jobs,
+    /// Acts.
+    Acts,
+    /// Accounts.
+    Accounts,
+    /// None of them.
     Elsewhere,
 }
 
@@ -48,11 +79,41 @@ impl Layout {
     pub(crate) fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
     }
-    pub(crate) fn on_servers(&self) -> bool {
-        self.place == Place::Servers
+    pub(crate) fn app(&self) -> &'static str {
+        &assets::APP.url
     }
-    pub(crate) fn on_history(&self) -> bool {
-        self.place == Place::History
+
+    /// The navigation: address, name, whether we are there.
+    pub(crate) fn places(&self) -> Vec<(&'static str, &'static str, bool)> {
+        let all = [
+            ("/", "Servers", Place::Servers),
+            ("/drafts", "Drafts", Place::Drafts),
+            ("/history", "Changesets", Place::History),
+            ("/jobs", "Jobs", Place::Jobs),
+            ("/acts", "Acts", Place::Acts),
+        ];
+        all.into_iter().map(|(to, name, place)| (to, name, place == self.place)).collect()
+    }
+
+    /// Whether the reader's name leads to the accounts.
+    pub(crate) fn sees_accounts(&self) -> bool {
+        self.visitor.as_ref().is_some_and(|v| v.may(Role::Switch))
+    }
+
+    pub(crate) fn on_accounts(&self) -> bool {
+        self.place == Place::Accounts
+    }
+
+    /// The frame for somebody without a session.
+    pub(crate) fn unknown(title: &str) -> Layout {
+        Layout {
+            title: title.to_owned(),
+            place: Place::Elsewhere,
+            fleet: String::new(),
+            known: false,
+            visitor: None,
+            banner: None,
+        }
     }
 }
 

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
+use regrow_ops::accounts::Role;
 
 use crate::app::App;
 use crate::outcome::sentence;
 use crate::pages::{layout, show};
 use crate::view::{DiagnosticView, Layout, Message, Place};
+use crate::visitor::Visitor;
 
 fn plain(title: &str, words: &str) -> Message {
     Message {
-        layout: Layout { title: title.to_owned(), place: Place::Elsewhere, fleet: String::new(), known: false },
+        layout: Layout::unknown(title),
         words: words.to_owned(),
         causes: Vec::new(),
         help: None,
@@ -67,6 +69,20 @@ pub(crate) fn foreign_origin() -> Response {
     let page = Message {
         link: Some(("/".to_owned(), "Servers".to_owned())),
         ..plain("Refused", "This change was asked for by another site, not by a page of Regrow. Nothing was done.")
+    };
+    show(StatusCode::FORBIDDEN, &page)
+}
+
+/// Something that the visitor's role does not allow.
+pub(crate) fn forbidden(app: &App, visitor: &Visitor, needed: Role) -> Response {
+    let words =
+        format!("This needs the role {needed}; {} has the role {}. Nothing was done.", visitor.actor, visitor.role);
+    let page = Message {
+        layout: layout(app, "Not allowed", Place::Elsewhere),
+        help: Some("Somebody with the role switch can give it, on the page Accounts or by this command:".to_owned()),
+        command: Some(format!("regrow account role {} {needed}", visitor.actor)),
+        link: Some(("/".to_owned(), "Servers".to_owned())),
+        ..plain("", &words)
     };
     show(StatusCode::FORBIDDEN, &page)
 }

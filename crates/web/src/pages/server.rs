@@ -6,23 +6,22 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Extension;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use regrow_ops::jobs::{self, JobId};
 use regrow_ops::wanted::Wanted;
 use regrow_ops::{Context, Error, Kind, changes, evidence, online};
 use serde::Deserialize;
 
-use crate::app::{App, Visitor};
+use crate::app::App;
 use crate::look::{Around, Look, Proof};
 use crate::outcome::{Report, verb_noun};
 use crate::pages::history::Change;
 use crate::pages::{layout, message, show, work};
-use crate::session::same;
 use crate::view::{DiagnosticView, Digest, Layout, Place, When};
+use crate::visitor::{Visitor, needed};
 
 #[derive(Debug, Template)]
 #[template(path = "server.html")]
@@ -56,11 +55,7 @@ const CHANGES: usize = 15;
 const PROOFS: usize = 10;
 
 /// The page.
-pub(crate) async fn get(
-    State(app): State<Arc<App>>,
-    Extension(visitor): Extension<Visitor>,
-    Path(name): Path<String>,
-) -> Response {
+pub(crate) async fn get(State(app): State<Arc<App>>, visitor: Visitor, Path(name): Path<String>) -> Response {
     let state = app.clone();
     match work(&app, move |ctx| draw(&state, ctx, &name, visitor)).await {
         Ok(Ok(page)) => show(StatusCode::OK, &*page),
@@ -101,7 +96,13 @@ fn draw(app: &App, ctx: &Context, name: &str, visitor: Visitor) -> regrow_ops::R
         let (revision, when) = (Digest::new(&e.revision).short(), When::new(e.at, now).ago);
         report.checks_about = format!("of the {} of {revision}, {when}", verb_noun(e.kind.as_str()).to_lowercase());
     }
-    let actions = actions(app, name, &look, !diagnostics.is_empty())?;
+    let mut actions = actions(app, name, &look, !diagnostics.is_empty())?;
+    for action in &mut actions {
+        // The words of a button that is not offered say why.
+        if let Some(why) = visitor.lacks(needed(&Method::POST, &format!("/server/{name}/{}", action.verb))) {
+            (action.does, action.impossible) = (why, true);
+        }
+    }
     Ok(Ok(Box::new(Page {
         layout: layout(app, name, Place::Servers),
         form_token: visitor.form_token,
@@ -191,12 +192,12 @@ pub(crate) struct Sent {
 /// A form: starts a job and goes to its page.
 pub(crate) async fn post(
     State(app): State<Arc<App>>,
-    Extension(visitor): Extension<Visitor>,
+    visitor: Visitor,
     Path((name, verb)): Path<(String, String)>,
     form: Result<Form<Sent>, FormRejection>,
 ) -> Response {
     let Ok(Form(sent)) = form else { return message::foreign_form(&app) };
-    if !same(&sent.session, &visitor.form_token) {
+    if !visitor.drew(&sent.session) {
         return message::foreign_form(&app);
     }
     let Some(verb) = ["build", "trial", "switch", "rollback"].into_iter().find(|v| *v == verb) else {
