@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A path of keys from the top of a document. Shown and read in TOML's dotted form.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -39,6 +39,21 @@ impl KeyPath {
             }
             rest = after.strip_prefix('.').ok_or_else(|| bad("a dot is missing between two parts"))?.trim_start();
         }
+    }
+
+    /// This path without its last part; the top's parent is the top.
+    pub fn parent(&self) -> KeyPath {
+        KeyPath(self.0[..self.0.len().saturating_sub(1)].to_vec())
+    }
+
+    /// Its last part; nothing for the top.
+    pub fn name(&self) -> &str {
+        self.0.last().map_or("", String::as_str)
+    }
+
+    /// Whether this path is `other` or below it.
+    pub fn is_under(&self, other: &KeyPath) -> bool {
+        self.0.starts_with(&other.0)
     }
 
     /// This path with one more part.
@@ -126,6 +141,13 @@ impl fmt::Display for KeyPath {
 impl Serialize for KeyPath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<KeyPath, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        KeyPath::parse(&text).map_err(serde::de::Error::custom)
     }
 }
 

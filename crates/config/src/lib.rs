@@ -12,6 +12,7 @@
 //!   keys and the JSON schema from the same lines.
 //! * [`diagnostic`], [`codes`]: what is said about a mistake.
 //! * [`edit`]: changes to text as byte patches with a certificate.
+//! * [`merge`]: three texts merged by key; conflicts are data.
 //! * [`lock`]: the machine-written `lock.toml`.
 //! * [`catalog`]: what is known about services, as data.
 //! * [`objects`]: one server as forms need it: each value with its control, help, place and source.
@@ -26,6 +27,7 @@ mod files;
 mod keypath;
 mod load;
 pub mod lock;
+pub mod merge;
 pub mod model;
 pub mod objects;
 mod read;

@@ -6,6 +6,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, json_schema};
 use serde_json::{Map, Value, json};
 
+use crate::KeyPath;
 use crate::model::ServerText;
 pub use crate::read::{Hint, KeyInfo};
 
@@ -92,4 +93,30 @@ fn tables() -> [TableOf; 12] {
         of::<State>("state.*"),
         of::<CheckText>("checks.*"),
     ]
+}
+
+/// What the schema knows of a key of a server, a role or `regrow.toml`. Names that are free (of a package, a check)
+/// match `*`.
+pub fn known(key: &KeyPath) -> Option<&'static KeyInfo> {
+    use crate::model::{Archive, Defaults};
+    use crate::read::Table;
+    let (name, parents) = key.0.split_last()?;
+    let of_fleet = [("archives.*", Archive::KEYS), ("defaults", Defaults::KEYS)];
+    let all = tables().into_iter().map(|(path, keys, _)| (path, keys)).chain(of_fleet);
+    let (_, keys) = all.into_iter().find(|(path, _)| {
+        let parts: Vec<&str> = path.split('.').filter(|part| !part.is_empty()).collect();
+        parts.len() == parents.len() && parts.iter().zip(parents).all(|(part, own)| *part == "*" || part == own)
+    })?;
+    keys.iter().find(|info| info.name == name)
+}
+
+/// Whether the array at `key` is a set: merged element by element.
+pub fn is_set(key: &KeyPath) -> bool {
+    known(key).is_some_and(|info| info.set)
+}
+
+/// Whether the last part of `key` is a name of a person's choice, such as that of a package.
+pub fn is_free_name(key: &KeyPath) -> bool {
+    let [table, _] = key.0.as_slice() else { return false };
+    table == "sysctl" || tables().iter().any(|(path, ..)| path.strip_suffix(".*") == Some(table))
 }

@@ -6,21 +6,36 @@
 //!   └────► plain value ──► the change made on the value ──► wanted value ── certificate: equal? ──┘
 //! ```
 //!
-//! * [`set`], [`unset`]: one key in one text.
+//! * [`Edit`] with [`apply`] and [`apply_all`]: every kind of change, by value; [`set`], [`unset`]: the two plain ones.
 //! * [`set_in_server`], [`unset_in_server`]: find the file of a server that holds the key.
-//! * `outline`: the structure of a text in bytes; further kinds of change (rename, reorder, merge) build on it.
+//! * [`places`], [`note`]: where keys, values and their comments are; [`key_changes`]: what two texts differ in.
+//! * `outline`: the structure of a text in bytes, valid or not; all else builds on it, as does [`crate::merge`].
 
+mod array;
 mod certificate;
+mod change;
+mod changes;
+mod compose;
+mod note;
 mod outline;
 mod place;
-mod plain;
+mod places;
+pub(crate) mod plain;
+mod rename;
+mod reorder;
 mod server;
 mod unset;
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{KeyPath, KeyPathError};
 
+pub use change::{Edit, apply, apply_all};
+pub use changes::{KeyChange, key_changes};
+pub use note::note;
+pub use places::{Place, places};
 pub use server::{Edited, set_in_server, unset_in_server};
 
 /// Replacements in one text: byte ranges of the old text, sorted, not overlapping, with what stands there then.
@@ -31,7 +46,8 @@ pub struct Patch {
 }
 
 /// What happens to the comments of a key that is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Comments {
     /// Comment lines above a key stay; a comment on the key's own line, and those inside and right above a whole
     /// table, go with it.
@@ -84,6 +100,26 @@ pub enum EditError {
         key: KeyPath,
         /// Where it might be instead.
         hint: Option<String>,
+    },
+    /// The name is in use.
+    #[error("there is a `{key}` already; choose another name, or remove that one first")]
+    Taken {
+        /// The key in the way.
+        key: KeyPath,
+    },
+    /// The key does not hold an array.
+    #[error("`{key}` is no list, so nothing can be added to it or taken from it; set it instead")]
+    NotArray {
+        /// The key.
+        key: KeyPath,
+    },
+    /// The array has no such element.
+    #[error("{value} is not in `{key}`")]
+    NoElement {
+        /// The key of the array.
+        key: KeyPath,
+        /// The element.
+        value: String,
     },
     /// The text around the key has a form that cannot be edited by key.
     #[error("`{key}` cannot be changed by key here ({reason}); change it in an editor")]
@@ -174,9 +210,14 @@ pub fn set(text: &str, key: &str, value: &str) -> Result<Patch, EditError> {
     let key = KeyPath::parse(key)?;
     let literal = literal(value)?;
     let outline = outline::Outline::read(text)?;
+    let wanted = plain::parse_value(&literal).ok_or_else(|| EditError::NotCertified { key: key.clone() })?;
+    let entry = outline.entry(&key.0);
+    if let Some(patch) = entry.and_then(|entry| array::set(text, entry, &key, &literal, &wanted)) {
+        return Ok(patch);
+    }
     let patch = place::set(text, &outline, &key, &literal)?;
-    let wanted = plain::parse_value(&literal);
-    certificate::certify(text, &patch, &key, wanted)?;
+    let owned: Vec<Range<usize>> = entry.map(|entry| entry.value.clone()).into_iter().collect();
+    certificate::certify(text, &patch, &key, certificate::Change::Put(wanted), &owned)?;
     Ok(patch)
 }
 
@@ -190,12 +231,21 @@ pub fn unset_with(text: &str, key: &str, comments: Comments) -> Result<Patch, Ed
     let key = KeyPath::parse(key)?;
     let outline = outline::Outline::read(text)?;
     let patch = unset::unset(text, &outline, &key, comments)?;
-    certificate::certify(text, &patch, &key, None)?;
+    let owned: Vec<Range<usize>> = patch.edits.iter().map(|(range, _)| range.clone()).collect();
+    certificate::certify(text, &patch, &key, certificate::Change::Take, &owned)?;
     Ok(patch)
 }
 
+/// The first mistake of syntax: its line (from 1) and what the parser says.
+pub(crate) fn syntax(text: &str) -> Option<(usize, String)> {
+    match outline::Outline::read(text) {
+        Err(EditError::Syntax { line, reason }) => Some((line, reason)),
+        _ => None,
+    }
+}
+
 /// `value` as a TOML literal.
-fn literal(value: &str) -> Result<String, EditError> {
+pub(crate) fn literal(value: &str) -> Result<String, EditError> {
     let trimmed = value.trim();
     let error = match toml::de::DeValue::parse(trimmed) {
         Ok(_) => return Ok(trimmed.to_owned()),

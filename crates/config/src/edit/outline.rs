@@ -25,6 +25,8 @@ pub(super) struct Section {
     pub(super) header: Option<Range<usize>>,
     /// The header's path.
     pub(super) path: Vec<String>,
+    /// Where each part of the path is written.
+    pub(super) parts: Vec<Range<usize>>,
     /// Whether the header is `[[a.b]]`.
     pub(super) array: bool,
     /// Its keys in order.
@@ -36,12 +38,16 @@ pub(super) struct Section {
 pub(super) struct Entry {
     /// The key's parts; more than one if dotted.
     pub(super) path: Vec<String>,
+    /// Where each part is written.
+    pub(super) parts: Vec<Range<usize>>,
     /// The whole key.
     pub(super) key: Range<usize>,
     /// The whole value.
     pub(super) value: Range<usize>,
     /// The keys of an inline table.
     pub(super) inline: Option<Vec<Entry>>,
+    /// The elements of an array.
+    pub(super) elements: Option<Vec<Range<usize>>>,
 }
 
 impl Outline {
@@ -52,11 +58,44 @@ impl Outline {
             let line = text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
             return Err(EditError::Syntax { line, reason: error.message().trim().to_owned() });
         }
+        Ok(Outline::lenient(text))
+    }
+
+    /// What can be made out of a text, valid or not.
+    pub(super) fn lenient(text: &str) -> Outline {
         let source = Source::new(text);
         let events = events(source);
         let mut reader = Reader { source, events: &events, at: 0 };
-        Ok(reader.document())
+        reader.document()
     }
+
+    /// The entry that holds `path` as its value, wherever it is; not one inside an array of tables.
+    pub(super) fn entry(&self, path: &[String]) -> Option<&Entry> {
+        let sections = self.sections.iter().filter(|s| path.starts_with(&s.path) && !self.in_array(&s.path));
+        sections.filter_map(|section| entry_among(&section.entries, &path[section.path.len()..])).next()
+    }
+
+    /// Whether a table of this path is, or is in, an array of tables.
+    pub(super) fn in_array(&self, path: &[String]) -> bool {
+        self.sections.iter().any(|section| section.array && path.starts_with(&section.path))
+    }
+
+    /// Whether some header or dotted key makes `path` a table.
+    pub(super) fn names_table(&self, path: &[String]) -> bool {
+        self.sections.iter().any(|section| {
+            section.path.starts_with(path)
+                || section
+                    .entries
+                    .iter()
+                    .any(|entry| path.starts_with(&section.path) && entry.path.starts_with(&path[section.path.len()..]))
+        })
+    }
+}
+
+fn entry_among<'e>(entries: &'e [Entry], rest: &[String]) -> Option<&'e Entry> {
+    let entry = entries.iter().find(|entry| rest.starts_with(&entry.path))?;
+    let deeper = &rest[entry.path.len()..];
+    if deeper.is_empty() { Some(entry) } else { entry_among(entry.inline.as_ref()?, deeper) }
 }
 
 /// The comments of a text, each from its `#` to the end of its line.
@@ -90,14 +129,18 @@ impl<'t> Reader<'t> {
         Some(event)
     }
 
+    fn peek(&self) -> Option<&'t Event> {
+        self.events.get(self.at)
+    }
+
     fn document(&mut self) -> Outline {
-        let mut sections = vec![Section { header: None, path: Vec::new(), array: false, entries: Vec::new() }];
+        let mut sections =
+            vec![Section { header: None, path: Vec::new(), parts: Vec::new(), array: false, entries: Vec::new() }];
         while let Some(event) = self.next() {
             match event.kind() {
                 EventKind::StdTableOpen | EventKind::ArrayTableOpen => sections.push(self.header(event)),
                 EventKind::SimpleKey => {
-                    let entry = self.entry(event);
-                    if let Some(section) = sections.last_mut() {
+                    if let (Some(entry), Some(section)) = (self.entry(event), sections.last_mut()) {
                         section.entries.push(entry);
                     }
                 }
@@ -109,85 +152,107 @@ impl<'t> Reader<'t> {
 
     fn header(&mut self, open: &Event) -> Section {
         let array = open.kind() == EventKind::ArrayTableOpen;
-        let mut path = Vec::new();
+        let (mut path, mut parts) = (Vec::new(), Vec::new());
         let mut end = open.span().end();
-        while let Some(event) = self.next() {
-            match event.kind() {
-                EventKind::SimpleKey => path.push(self.key_text(event)),
-                EventKind::StdTableClose | EventKind::ArrayTableClose => {
-                    end = event.span().end();
-                    break;
-                }
-                _ => {}
-            }
-        }
-        Section { header: Some(open.span().start()..end), path, array, entries: Vec::new() }
-    }
-
-    /// A key whose first part is `first`, and its value.
-    fn entry(&mut self, first: &Event) -> Entry {
-        let mut path = vec![self.key_text(first)];
-        let mut key = range(first.span());
-        while let Some(event) = self.next() {
+        while let Some(event) = self.peek() {
             match event.kind() {
                 EventKind::SimpleKey => {
                     path.push(self.key_text(event));
+                    parts.push(range(event.span()));
+                    end = event.span().end();
+                }
+                EventKind::StdTableClose | EventKind::ArrayTableClose => {
+                    end = event.span().end();
+                    self.at += 1;
+                    break;
+                }
+                // A header that is not closed.
+                EventKind::Newline => break,
+                _ => {}
+            }
+            self.at += 1;
+        }
+        Section { header: Some(open.span().start()..end), path, parts, array, entries: Vec::new() }
+    }
+
+    /// A key whose first part is `first`, and its value; nothing if the line ends before a value.
+    fn entry(&mut self, first: &Event) -> Option<Entry> {
+        let mut path = vec![self.key_text(first)];
+        let mut parts = vec![range(first.span())];
+        let mut key = range(first.span());
+        loop {
+            let event = self.peek()?;
+            match event.kind() {
+                EventKind::SimpleKey => {
+                    path.push(self.key_text(event));
+                    parts.push(range(event.span()));
                     key.end = event.span().end();
                 }
                 EventKind::KeyValSep => break,
+                EventKind::Newline => return None,
                 _ => {}
             }
+            self.at += 1;
         }
-        let (value, inline) = self.value(key.end);
-        Entry { path, key, value, inline }
-    }
-
-    fn value(&mut self, fallback: usize) -> (Range<usize>, Option<Vec<Entry>>) {
-        while let Some(event) = self.next() {
+        self.at += 1;
+        let mut entry = Entry { path, parts, key, value: 0..0, inline: None, elements: None };
+        loop {
+            let event = self.peek()?;
+            if event.kind() == EventKind::Newline {
+                return None;
+            }
+            self.at += 1;
             match event.kind() {
-                EventKind::Scalar => return (range(event.span()), None),
+                EventKind::Scalar => entry.value = range(event.span()),
                 EventKind::ArrayOpen => {
-                    let end = self.array(event.span().end());
-                    return (event.span().start()..end, None);
+                    let (elements, end) = self.array(event.span().end());
+                    entry.value = event.span().start()..end;
+                    entry.elements = Some(elements);
                 }
                 EventKind::InlineTableOpen => {
                     let (entries, end) = self.inline_table(event.span().end());
-                    return (event.span().start()..end, Some(entries));
+                    entry.value = event.span().start()..end;
+                    entry.inline = Some(entries);
                 }
-                _ => {}
+                _ => continue,
             }
+            return Some(entry);
         }
-        (fallback..fallback, None)
     }
 
-    /// Skips an array; gives its end.
-    fn array(&mut self, fallback: usize) -> usize {
-        let mut depth = 1;
+    /// The elements of an array, and its end.
+    fn array(&mut self, fallback: usize) -> (Vec<Range<usize>>, usize) {
+        let mut opened = Vec::new();
+        let mut elements = Vec::new();
+        let mut last = fallback;
         while let Some(event) = self.next() {
+            last = last.max(event.span().end());
             match event.kind() {
-                EventKind::ArrayOpen | EventKind::InlineTableOpen => depth += 1,
-                EventKind::ArrayClose | EventKind::InlineTableClose => {
-                    depth -= 1;
-                    if depth == 0 {
-                        return event.span().end();
-                    }
-                }
+                EventKind::Scalar if opened.is_empty() => elements.push(range(event.span())),
+                EventKind::ArrayOpen | EventKind::InlineTableOpen => opened.push(event.span().start()),
+                EventKind::ArrayClose | EventKind::InlineTableClose => match opened.pop() {
+                    None => return (elements, event.span().end()),
+                    Some(start) if opened.is_empty() => elements.push(start..event.span().end()),
+                    Some(_) => {}
+                },
                 _ => {}
             }
         }
-        fallback
+        (elements, last)
     }
 
     fn inline_table(&mut self, fallback: usize) -> (Vec<Entry>, usize) {
         let mut entries = Vec::new();
+        let mut last = fallback;
         while let Some(event) = self.next() {
+            last = last.max(event.span().end());
             match event.kind() {
-                EventKind::SimpleKey => entries.push(self.entry(event)),
+                EventKind::SimpleKey => entries.extend(self.entry(event)),
                 EventKind::InlineTableClose => return (entries, event.span().end()),
                 _ => {}
             }
         }
-        (entries, fallback)
+        (entries, last)
     }
 
     fn key_text(&self, event: &Event) -> String {

@@ -18,7 +18,7 @@ pub(super) fn set(text: &str, outline: &Outline, key: &KeyPath, literal: &str) -
             return Ok(patch);
         }
     }
-    if names_table(outline, path) {
+    if outline.names_table(path) {
         return Err(EditError::IsTable { key: key.clone() });
     }
     Ok(insert(text, outline, path, literal))
@@ -51,17 +51,6 @@ fn set_among(entries: &[Entry], rest: &[String], key: &KeyPath, literal: &str) -
         return Ok(Some(Patch { edits: vec![edit] }));
     }
     Ok(None)
-}
-
-/// Whether some header or dotted key makes `path` a table.
-fn names_table(outline: &Outline, path: &[String]) -> bool {
-    outline.sections.iter().any(|section| {
-        section.path.starts_with(path)
-            || section
-                .entries
-                .iter()
-                .any(|entry| path.starts_with(&section.path) && entry.path.starts_with(&path[section.path.len()..]))
-    })
 }
 
 /// Adds a key that is not there.
@@ -193,7 +182,7 @@ fn top_order(top: &str) -> usize {
 }
 
 /// Where section `index` ends: after its last line and the comments right below it that do not belong to the next.
-fn section_end(text: &str, outline: &Outline, index: usize) -> usize {
+pub(super) fn section_end(text: &str, outline: &Outline, index: usize) -> usize {
     let section = &outline.sections[index];
     let limit = match outline.sections.get(index + 1).and_then(|next| next.header.as_ref()) {
         Some(header) => comment_block_above(text, line_start(text, header.start)),

@@ -249,6 +249,10 @@ proptest! {
                 let new = patch.apply(&text);
                 prop_assert_eq!(patch.inverse(&text).apply(&new), text.clone());
                 prop_assert_eq!(set(&new, &key, value).unwrap().apply(&new), new.clone());
+                if patch.edits.is_empty() {
+                    prop_assert_eq!(plain::parse(&new), plain::parse(&text));
+                    return Ok(());
+                }
                 let (range, _) = &patch.edits[0];
                 prop_assert_eq!(patch.edits.len(), 1);
                 prop_assert_eq!(&new[..range.start], &text[..range.start]);

@@ -55,9 +55,9 @@ table! {
         /// Its address, up to and without `/dists`.
         [required] mirror: String as MirrorUrl,
         /// Suites to take packages from.
-        [required] suites: Vec<String> as Vec<SuiteName>,
+        [required set] suites: Vec<String> as Vec<SuiteName>,
         /// Components.
-        components: Vec<String> as Vec<Component> = vec!["main".to_owned()],
+        [set] components: Vec<String> as Vec<Component> = vec!["main".to_owned()],
         /// File of public keys on the host that indexes must be signed with.
         [required] keyring: String as KeyringPath,
     }

@@ -1,0 +1,306 @@
+//! Elements of arrays: added, removed and replaced one by one, so that the other elements keep their lines, comments,
+//! indentation and the style of the last comma.
+
+use std::ops::Range;
+
+use super::certificate::{Change, certify};
+use super::outline::{Entry, Outline, line_end, line_start, newline};
+use super::plain::{self, Plain};
+use super::{EditError, Patch};
+use crate::KeyPath;
+use crate::schema;
+
+/// Adds `value` at the end of the array `key`, if it is not in it.
+pub(super) fn add(text: &str, key: &str, value: &str) -> Result<Patch, EditError> {
+    let path = KeyPath::parse(key)?;
+    let literal = super::literal(value)?;
+    let outline = Outline::read(text)?;
+    let wanted = parsed(&path, &literal)?;
+    let table = plain::parse(text).unwrap_or_default();
+    let mut elements = match plain::get(&table, &path.0) {
+        None if schema::is_free_name(&path) => return super::set(text, key, &literal),
+        None => return super::set(text, key, &format!("[{literal}]")),
+        Some(Plain::Array(elements)) => elements.clone(),
+        Some(_) => return Err(EditError::NotArray { key: path }),
+    };
+    let Some(Entry { elements: Some(ranges), .. }) = outline.entry(&path.0) else {
+        return Err(EditError::Unsupported { key: path, reason: "it is an array of tables" });
+    };
+    if elements.contains(&wanted) {
+        return Ok(Patch::default());
+    }
+    let patch = insert(text, &path, ranges.len(), &literal).ok_or_else(|| refused(&path))?;
+    elements.push(wanted);
+    certify(text, &patch, &path, Change::Put(Plain::Array(elements)), &[])?;
+    Ok(patch)
+}
+
+/// Removes every element that equals `value` from the array `key`.
+pub(super) fn remove(text: &str, key: &str, value: &str) -> Result<Patch, EditError> {
+    let path = KeyPath::parse(key)?;
+    let literal = super::literal(value)?;
+    Outline::read(text)?;
+    let wanted = parsed(&path, &literal)?;
+    let table = plain::parse(text).unwrap_or_default();
+    let elements = match plain::get(&table, &path.0) {
+        None => return Err(EditError::Absent { key: path, hint: None }),
+        Some(Plain::Array(elements)) => elements,
+        Some(_) => return Err(EditError::NotArray { key: path }),
+    };
+    if !elements.contains(&wanted) {
+        return Err(EditError::NoElement { key: path, value: value.to_owned() });
+    }
+    let mut steps = Steps::on(text);
+    for index in (0..elements.len()).rev().filter(|i| elements[*i] == wanted) {
+        let patch = take(&steps.now, &path, index).ok_or_else(|| refused(&path))?;
+        steps.step(&patch);
+    }
+    let left = elements.iter().filter(|element| **element != wanted).cloned().collect();
+    let owned: Vec<Range<usize>> = steps.all.edits.iter().map(|(range, _)| range.clone()).collect();
+    certify(text, &steps.all, &path, Change::Put(Plain::Array(left)), &owned)?;
+    Ok(steps.all)
+}
+
+/// Sets a whole array element by element, where that keeps something worth keeping: the old one has lines or comments
+/// of its own, the new one has none, and they have elements in common.
+pub(super) fn set(text: &str, entry: &Entry, key: &KeyPath, literal: &str, wanted: &Plain) -> Option<Patch> {
+    let elements = entry.elements.as_ref()?;
+    let Plain::Array(wanted) = wanted else { return None };
+    if !text[entry.value.clone()].contains('\n') || literal.contains('\n') {
+        return None;
+    }
+    let table = plain::parse(text)?;
+    let Some(Plain::Array(old)) = plain::get(&table, &key.0) else { return None };
+    let ranges = literal_elements(literal)?;
+    if old.len() != elements.len() || ranges.len() != wanted.len() || old.len() * wanted.len() > 1 << 20 {
+        return None;
+    }
+    let kept = crate::merge::lines::common(old, wanted);
+    if kept.is_empty() && !wanted.is_empty() {
+        return None;
+    }
+    // From the end to the start, so that indexes before stay right.
+    let mut ends = (old.len(), wanted.len());
+    let mut gaps = Vec::new();
+    for (i, j) in kept.iter().rev() {
+        gaps.push((i + 1..ends.0, j + 1..ends.1));
+        ends = (*i, *j);
+    }
+    gaps.push((0..ends.0, 0..ends.1));
+    let mut steps = Steps::on(text);
+    for (gone, come) in gaps {
+        // What stands at the same place is replaced there and keeps its comment.
+        let both = gone.len().min(come.len());
+        for index in (gone.start + both..gone.end).rev() {
+            let patch = take(&steps.now, key, index)?;
+            steps.step(&patch);
+        }
+        for (at, new) in come.enumerate() {
+            let (literal, index) = (&literal[ranges[new].clone()], gone.start + at);
+            let patch = match at < both {
+                true => replace(&steps.now, key, index, literal)?,
+                false => insert(&steps.now, key, index, literal)?,
+            };
+            steps.step(&patch);
+        }
+    }
+    let owned = [entry.value.clone()];
+    certify(text, &steps.all, key, Change::Put(Plain::Array(wanted.clone())), &owned).ok()?;
+    Some(steps.all)
+}
+
+/// Patches made one after the other.
+struct Steps<'t> {
+    old: &'t str,
+    now: String,
+    all: Patch,
+}
+
+impl<'t> Steps<'t> {
+    fn on(old: &'t str) -> Steps<'t> {
+        Steps { old, now: old.to_owned(), all: Patch::default() }
+    }
+
+    fn step(&mut self, patch: &Patch) {
+        self.now = patch.apply(&self.now);
+        self.all = self.all.then(self.old, patch);
+    }
+}
+
+fn refused(key: &KeyPath) -> EditError {
+    EditError::NotCertified { key: key.clone() }
+}
+
+fn parsed(key: &KeyPath, literal: &str) -> Result<Plain, EditError> {
+    plain::parse_value(literal).ok_or_else(|| refused(key))
+}
+
+/// Where the elements of the array that is the value of a literal are.
+fn literal_elements(literal: &str) -> Option<Vec<Range<usize>>> {
+    let text = format!("x={literal}");
+    let outline = Outline::read(&text).ok()?;
+    let elements = outline.entry(&["x".to_owned()])?.elements.as_ref()?;
+    Some(elements.iter().map(|range| range.start - 2..range.end - 2).collect())
+}
+
+/// An array in a text.
+struct Array {
+    /// From bracket to bracket.
+    value: Range<usize>,
+    elements: Vec<Range<usize>>,
+}
+
+impl Array {
+    fn find(text: &str, key: &KeyPath) -> Option<Array> {
+        let outline = Outline::read(text).ok()?;
+        let entry = outline.entry(&key.0)?;
+        Some(Array { value: entry.value.clone(), elements: entry.elements.clone()? })
+    }
+
+    /// The comma after element `index`.
+    fn comma(&self, text: &str, index: usize) -> Option<usize> {
+        let end = self.elements.get(index + 1).map_or(self.value.end - 1, |next| next.start);
+        comma(text, self.elements[index].end..end)
+    }
+
+    /// Whether element `index` begins its line.
+    fn begins_line(&self, text: &str, index: usize) -> bool {
+        let start = self.elements[index].start;
+        text[line_start(text, start)..start].trim().is_empty()
+    }
+}
+
+/// The first comma of a range that is not in a comment.
+fn comma(text: &str, range: Range<usize>) -> Option<usize> {
+    let mut comment = false;
+    for (at, byte) in text.as_bytes()[range.clone()].iter().enumerate() {
+        match byte {
+            b'#' => comment = true,
+            b'\n' => comment = false,
+            b',' if !comment => return Some(range.start + at),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn replace(text: &str, key: &KeyPath, index: usize, literal: &str) -> Option<Patch> {
+    let array = Array::find(text, key)?;
+    Some(Patch { edits: vec![(array.elements.get(index)?.clone(), literal.to_owned())] })
+}
+
+/// Puts an element before element `index`, or at the end.
+fn insert(text: &str, key: &KeyPath, index: usize, literal: &str) -> Option<Patch> {
+    let array = Array::find(text, key)?;
+    let end = newline(text, array.value.start);
+    if array.elements.is_empty() {
+        return Some(Patch { edits: vec![first_element(text, &array, end, literal)] });
+    }
+    if let Some(next) = array.elements.get(index) {
+        if !array.begins_line(text, index) {
+            return Some(Patch { edits: vec![(next.start..next.start, format!("{literal}, "))] });
+        }
+        let line = line_start(text, next.start);
+        let at = super::outline::comment_block_above(text, line);
+        let indent = &text[line..next.start];
+        return Some(Patch { edits: vec![(at..at, format!("{indent}{literal},{end}"))] });
+    }
+    let last = array.elements.len() - 1;
+    let element = &array.elements[last];
+    let comma = array.comma(text, last);
+    let lines = array.begins_line(text, last);
+    let after = comma.map_or(element.end, |at| at + 1);
+    let trailing = if comma.is_some() { "," } else { "" };
+    let missing = if comma.is_some() { "" } else { "," };
+    if !lines {
+        return Some(Patch { edits: vec![(after..after, format!("{missing} {literal}{trailing}"))] });
+    }
+    let indent = &text[line_start(text, element.start)..element.start];
+    let line = line_end(text, after);
+    if line >= array.value.end {
+        // The bracket stands on the line of the last element.
+        return Some(Patch { edits: vec![(after..after, format!("{missing}{end}{indent}{literal}{trailing}"))] });
+    }
+    let mut edits = Vec::new();
+    if comma.is_none() {
+        edits.push((element.end..element.end, ",".to_owned()));
+    }
+    edits.push((line..line, format!("{indent}{literal}{trailing}{end}")));
+    Some(Patch { edits })
+}
+
+/// The first element of an empty array.
+fn first_element(text: &str, array: &Array, end: &str, literal: &str) -> (Range<usize>, String) {
+    let inside = array.value.start + 1..array.value.end - 1;
+    let within = &text[inside.clone()];
+    if within.trim().is_empty() && !within.contains('\n') {
+        return (inside, literal.to_owned());
+    }
+    if !within.contains('\n') {
+        return (inside.start..inside.start, literal.to_owned());
+    }
+    // On a line of its own above the bracket, indented like a comment in it, or one step deeper than the bracket.
+    let close = line_start(text, inside.end);
+    let outer: String = text[line_start(text, array.value.start)..].chars().take_while(|c| c.is_whitespace()).collect();
+    let inner = within.lines().skip(1).find(|line| line.trim_start().starts_with('#'));
+    let indent = inner.map_or_else(
+        || format!("{}  ", outer.trim_matches(['\r', '\n'])),
+        |line| line[..line.len() - line.trim_start().len()].to_owned(),
+    );
+    if text[close..inside.end].trim().is_empty() {
+        (close..close, format!("{indent}{literal},{end}"))
+    } else {
+        (inside.end..inside.end, format!("{literal},"))
+    }
+}
+
+/// Removes element `index` with what is its own: its line with the comment on it, and the comment right above if that
+/// cannot be the heading of the elements below.
+fn take(text: &str, key: &KeyPath, index: usize) -> Option<Patch> {
+    let array = Array::find(text, key)?;
+    let element = array.elements.get(index)?.clone();
+    let comma = array.comma(text, index);
+    let after = comma.map_or(element.end, |at| at + 1);
+    let line = line_start(text, element.start);
+    let next_line = line_end(text, after);
+    let rest = text[after..next_line].trim();
+    let alone = array.begins_line(text, index)
+        && line > array.value.start
+        && next_line < array.value.end
+        && (rest.is_empty() || rest.starts_with('#'));
+    let mut edits = Vec::new();
+    let last = index + 1 == array.elements.len();
+    if last && comma.is_none() && index > 0 && alone {
+        // The list had no comma at its end, and shall have none.
+        let before = array.comma(text, index - 1)?;
+        edits.push((before..before + 1, String::new()));
+    }
+    if alone {
+        let above = super::outline::comment_block_above(text, line).max(line_end(text, array.value.start).min(line));
+        let follows = text[next_line..line_end(text, next_line)].trim();
+        let heading = !(follows.is_empty() || follows.starts_with(['#', ']']));
+        edits.push((if heading { line } else { above }..next_line, String::new()));
+        return Some(Patch { edits });
+    }
+    let blank = |range: Range<usize>| text[range].chars().all(|c| c == ' ' || c == '\t' || c == ',');
+    let previous = index.checked_sub(1).map(|i| array.elements[i].end);
+    let range = match (array.elements.get(index + 1), previous) {
+        (Some(next), _) if blank(element.end..next.start) => element.start..next.start,
+        (_, Some(previous)) if blank(previous..element.start) => previous..element.end,
+        (None, None) if blank(after..array.value.end - 1) => element.start..after,
+        _ if comma.is_some() => {
+            let comma = comma?;
+            edits.push((element, String::new()));
+            edits.push((comma..comma + 1, String::new()));
+            return Some(Patch { edits });
+        }
+        (None, Some(_)) => {
+            let before = array.comma(text, index - 1)?;
+            edits.push((before..before + 1, String::new()));
+            element
+        }
+        _ => element,
+    };
+    edits.push((range, String::new()));
+    Some(Patch { edits })
+}
