@@ -36,11 +36,46 @@ pub enum Event {
         /// Wall-clock seconds it took.
         seconds: f64,
     },
+    /// A check is about to be made, being made, or made. Every change is told whole.
+    Check(CheckSeen),
     /// Something worth saying that is no step.
     Note {
         /// In words.
         text: String,
     },
+}
+
+/// How a check stands, in [`Event::Check`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckSeen {
+    /// Its name in the text, or that of one that always runs.
+    pub check: String,
+    /// What kind of check it is: `unit`, `http`, …
+    pub kind: String,
+    /// How it stands.
+    pub state: CheckState,
+    /// What it saw last, in words; empty before its first try.
+    pub detail: String,
+    /// Wall-clock seconds since it began.
+    pub seconds: f64,
+    /// How many seconds after its beginning it fails if it has not passed by then.
+    pub limit: f64,
+}
+
+/// How a check stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckState {
+    /// What it looks at is not there yet.
+    Waiting,
+    /// It is tried again and again.
+    Running,
+    /// It held.
+    Passed,
+    /// It did not hold, and is not tried any more.
+    Failed,
+    /// It was left off before it could say either.
+    Left,
 }
 
 /// What [`Event::Advanced`] counts.

@@ -1,15 +1,20 @@
 //! Judging a machine: the server's own checks, and two that always hold.
 //!
 //! Every check is tried until it passes or its time is up; what it saw last is its evidence. All run at the same time.
+//! Who looks on is told of every change ([`Event::Check`]), and may end the trying when the answer no longer matters.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use regrow_config::model::{Check, CheckKind};
 use regrow_host::cancel;
+use regrow_host::progress::{CheckSeen, CheckState, Event, Progress, Silent};
 use serde::{Deserialize, Serialize};
 
 use crate::console::plain;
@@ -22,6 +27,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(320);
 /// What one try gets at least, also when the time is up.
 const SHORTEST: Duration = Duration::from_millis(50);
+/// How often it is told at most what a check that goes on sees.
+const TELL: Duration = Duration::from_millis(500);
+/// How often it is asked whether the answer still matters.
+const LOOK: Duration = Duration::from_millis(50);
 /// Most bytes of a file that are compared.
 const FILE_LIMIT: u64 = 4 << 20;
 
@@ -38,6 +47,9 @@ pub struct CheckResult {
     pub detail: String,
     /// Wall-clock seconds until it held or its time was up.
     pub seconds: f64,
+    /// Whether it was left off before its time was up, because the answer no longer mattered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left: bool,
 }
 
 /// The checks that every machine must pass.
@@ -55,22 +67,164 @@ enum Seen {
     Never(String),
 }
 
+/// The two that always run, before all others.
+const SYSTEM: &str = "system";
+const UNITS: &str = "failed-units";
+/// How long listing failed units may take.
+const UNITS_LIMIT: Duration = Duration::from_secs(10);
+
+/// Tells of all checks that they wait for the machine to come up.
+pub fn announce(checks: &BTreeMap<String, Check>, always: Always, told: &dyn Progress) {
+    for plan in plans(checks, always) {
+        told.event(&plan.event(CheckState::Waiting, "", 0.0));
+    }
+}
+
+/// A check to be made.
+struct Plan {
+    name: String,
+    kind: String,
+    limit: Duration,
+    check: Option<Check>,
+}
+
+fn plans(checks: &BTreeMap<String, Check>, always: Always) -> Vec<Plan> {
+    let own = |(name, check): (&String, &Check)| Plan {
+        name: name.clone(),
+        kind: check.kind.name().to_owned(),
+        limit: Duration::from_secs(check.timeout),
+        check: Some(check.clone()),
+    };
+    let fixed = |name: &str, limit| Plan { name: name.to_owned(), kind: SYSTEM.to_owned(), limit, check: None };
+    // The units are looked at when the system has settled.
+    let units = always.timeout + always.timeout.min(UNITS_LIMIT);
+    let mut plans = vec![fixed(SYSTEM, always.timeout), fixed(UNITS, units)];
+    plans.extend(checks.iter().map(own));
+    plans
+}
+
+impl Plan {
+    fn event(&self, state: CheckState, detail: &str, seconds: f64) -> Event {
+        Event::Check(CheckSeen {
+            check: self.name.clone(),
+            kind: self.kind.clone(),
+            state,
+            detail: detail.to_owned(),
+            seconds,
+            limit: self.limit.as_secs_f64(),
+        })
+    }
+
+    fn result(&self, detail: String, seconds: f64, left: bool) -> CheckResult {
+        CheckResult { name: self.name.clone(), kind: self.kind.clone(), passed: false, detail, seconds, left }
+    }
+}
+
+/// What the thread of a check tells: its number and what it sees.
+enum Word {
+    Sees(usize, String),
+    Ends(usize, CheckResult),
+}
+
+/// What a thread that tries a check is given.
+#[derive(Clone)]
+struct Trying {
+    stop: Arc<AtomicBool>,
+    words: Sender<Word>,
+}
+
 impl Inside {
     /// Runs `checks` and the two that always hold (`system`: systemd says `running`; `failed-units`: none). The results
     /// come in the order of names, those two first.
     pub fn run_checks(&self, checks: &BTreeMap<String, Check>, always: Always) -> Vec<CheckResult> {
-        std::thread::scope(|scope| {
-            let system = scope.spawn(|| self.judge_system(always));
-            let own: Vec<_> = checks.iter().map(|(name, check)| scope.spawn(move || self.judge(name, check))).collect();
-            let mut results = system.join().unwrap_or_default();
-            results.extend(own.into_iter().filter_map(|thread| thread.join().ok()));
-            results
-        })
+        self.watch_checks(checks, always, &Silent, &|| false)
     }
 
-    fn judge(&self, name: &str, check: &Check) -> CheckResult {
-        let limit = Duration::from_secs(check.timeout);
-        self.until(name, check.kind.name(), limit, |left| match &check.kind {
+    /// [`Inside::run_checks`], telling every change. When `decided` says true, what has no result yet is left off: it
+    /// is returned as [`CheckResult::left`] at once, also if its last try hangs.
+    pub fn watch_checks(
+        &self,
+        checks: &BTreeMap<String, Check>,
+        always: Always,
+        told: &dyn Progress,
+        decided: &dyn Fn() -> bool,
+    ) -> Vec<CheckResult> {
+        let plans = plans(checks, always);
+        let since = Instant::now();
+        let seconds = || since.elapsed().as_secs_f64();
+        let (words, heard) = channel();
+        let trying = Trying { stop: Arc::default(), words };
+        for plan in &plans {
+            told.event(&plan.event(CheckState::Running, "", 0.0));
+        }
+        let mut seen = vec![String::new(); plans.len()];
+        let mut results: Vec<Option<CheckResult>> = vec![None; plans.len()];
+        if let Err(why) = self.try_all(&plans, always, trying.clone()) {
+            seen.fill(why);
+        }
+        let stop = trying.stop.clone();
+        // What is left holds the senders: when the last thread is gone, the channel says so.
+        drop(trying);
+        while results.iter().any(Option::is_none) {
+            match heard.recv_timeout(LOOK) {
+                Ok(Word::Sees(n, detail)) => {
+                    told.event(&plans[n].event(CheckState::Running, &detail, seconds()));
+                    seen[n] = detail;
+                }
+                Ok(Word::Ends(n, result)) => {
+                    let state = if result.passed { CheckState::Passed } else { CheckState::Failed };
+                    told.event(&plans[n].event(state, &result.detail, result.seconds));
+                    results[n] = Some(result);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if decided() {
+                stop.store(true, Ordering::Relaxed);
+                break;
+            }
+        }
+        let left = stop.load(Ordering::Relaxed);
+        let end = |(n, result): (usize, Option<CheckResult>)| {
+            result.unwrap_or_else(|| {
+                let (state, detail) = match (left, std::mem::take(&mut seen[n])) {
+                    (true, seen) => (CheckState::Left, seen),
+                    (false, seen) if seen.is_empty() => (CheckState::Failed, "the check broke off".to_owned()),
+                    (false, seen) => (CheckState::Failed, seen),
+                };
+                told.event(&plans[n].event(state, &detail, seconds()));
+                plans[n].result(detail, seconds(), left)
+            })
+        };
+        results.into_iter().enumerate().map(end).collect()
+    }
+
+    /// Tries all of them, each in a thread of its own that nobody waits for: a try may hang in what it asks.
+    fn try_all(&self, plans: &[Plan], always: Always, trying: Trying) -> std::result::Result<(), String> {
+        let inside = Arc::new(self.try_clone().map_err(|e| e.to_string())?);
+        for (n, plan) in plans.iter().enumerate().filter(|(n, _)| *n != 1) {
+            let (inside, trying, name, limit) = (inside.clone(), trying.clone(), plan.name.clone(), plan.limit);
+            let check = plan.check.clone();
+            let thread = std::thread::Builder::new().name("regrow-check".to_owned()).spawn(move || match check {
+                Some(check) => {
+                    trying.end(n, inside.judge(&name, &check, limit, &mut |w| trying.sees(n, w), &trying.stop))
+                }
+                None => inside.judge_system(always, &trying),
+            });
+            thread.map_err(|e| format!("no thread for it: {e}"))?;
+        }
+        Ok(())
+    }
+
+    fn judge(
+        &self,
+        name: &str,
+        check: &Check,
+        limit: Duration,
+        seen: &mut dyn FnMut(&str),
+        stop: &AtomicBool,
+    ) -> CheckResult {
+        self.until(name, check.kind.name(), limit, seen, stop, |left| match &check.kind {
             CheckKind::Unit { unit } => self.see_unit(unit),
             CheckKind::Port { port } => self.see_port(*port, left),
             CheckKind::Http { url, status, body } => self.see_http(url, *status, body.as_deref(), left),
@@ -79,30 +233,42 @@ impl Inside {
         })
     }
 
-    fn judge_system(&self, always: Always) -> Vec<CheckResult> {
-        let system = self.until("system", "system", always.timeout, |_| match self.system_state() {
-            Ok(state) if state == "running" => Seen::Yes("systemd says running".to_owned()),
-            // Units failed: time does not heal that, and which ones is the other check's answer.
-            Ok(state) if state == "degraded" => Seen::Never("systemd says degraded".to_owned()),
-            Ok(state) => Seen::NotYet(format!("systemd says {state}")),
-            Err(e) => Seen::NotYet(e.to_string()),
-        });
-        let units = self.until("failed-units", "system", always.timeout.min(Duration::from_secs(10)), |_| {
-            match self.failed_units() {
-                Ok(units) if units.is_empty() => Seen::Yes("no unit failed".to_owned()),
-                Ok(units) => {
-                    let words: Vec<_> = units.iter().map(|u| format!("{} failed:\n{}", u.unit, u.journal)).collect();
-                    Seen::Never(words.join("\n"))
-                }
+    fn judge_system(&self, always: Always, trying: &Trying) {
+        let mut seen = |words: &str| trying.sees(0, words);
+        let system = self.until(SYSTEM, SYSTEM, always.timeout, &mut seen, &trying.stop, |_| {
+            match self.system_state() {
+                Ok(state) if state == "running" => Seen::Yes("systemd says running".to_owned()),
+                // Units failed: time does not heal that, and which ones is the other check's answer.
+                Ok(state) if state == "degraded" => Seen::Never("systemd says degraded".to_owned()),
+                Ok(state) => Seen::NotYet(format!("systemd says {state}")),
                 Err(e) => Seen::NotYet(e.to_string()),
             }
         });
-        vec![system, units]
+        trying.end(0, system);
+        let mut seen = |words: &str| trying.sees(1, words);
+        let limit = always.timeout.min(UNITS_LIMIT);
+        let units = self.until(UNITS, SYSTEM, limit, &mut seen, &trying.stop, |_| match self.failed_units() {
+            Ok(units) if units.is_empty() => Seen::Yes("no unit failed".to_owned()),
+            Ok(units) => {
+                let words: Vec<_> = units.iter().map(|u| format!("{} failed:\n{}", u.unit, u.journal)).collect();
+                Seen::Never(words.join("\n"))
+            }
+            Err(e) => Seen::NotYet(e.to_string()),
+        });
+        trying.end(1, units);
     }
 
     /// [`until`], but a machine that ended is not waited for.
-    fn until(&self, name: &str, kind: &str, limit: Duration, mut attempt: impl FnMut(Duration) -> Seen) -> CheckResult {
-        until(name, kind, limit, |left| match attempt(left) {
+    fn until(
+        &self,
+        name: &str,
+        kind: &str,
+        limit: Duration,
+        seen: &mut dyn FnMut(&str),
+        stop: &AtomicBool,
+        mut attempt: impl FnMut(Duration) -> Seen,
+    ) -> CheckResult {
+        until(name, kind, limit, seen, stop, |left| match attempt(left) {
             Seen::NotYet(words) if !self.is_alive() => Seen::Never(format!("the server has ended; last seen: {words}")),
             seen => seen,
         })
@@ -216,8 +382,26 @@ impl Inside {
     }
 }
 
-/// Tries until it is seen, is hopeless, or the time is up. There is always one try; each is told the time left.
-fn until(name: &str, kind: &str, limit: Duration, mut attempt: impl FnMut(Duration) -> Seen) -> CheckResult {
+impl Trying {
+    fn sees(&self, n: usize, words: &str) {
+        let _ = self.words.send(Word::Sees(n, words.to_owned()));
+    }
+
+    fn end(&self, n: usize, result: CheckResult) {
+        let _ = self.words.send(Word::Ends(n, result));
+    }
+}
+
+/// Tries until it is seen, is hopeless, or the time is up. There is always one try; each is told the time left. What is
+/// seen meanwhile is told now and then.
+fn until(
+    name: &str,
+    kind: &str,
+    limit: Duration,
+    seen: &mut dyn FnMut(&str),
+    stop: &AtomicBool,
+    mut attempt: impl FnMut(Duration) -> Seen,
+) -> CheckResult {
     let since = Instant::now();
     let result = |passed, detail: String| CheckResult {
         name: name.to_owned(),
@@ -225,17 +409,25 @@ fn until(name: &str, kind: &str, limit: Duration, mut attempt: impl FnMut(Durati
         passed,
         detail,
         seconds: since.elapsed().as_secs_f64(),
+        left: false,
     };
     let mut pause = PAUSE;
+    let mut last: Option<(Instant, String)> = None;
     loop {
         match attempt(limit.saturating_sub(since.elapsed())) {
             Seen::Yes(words) => return result(true, words),
             Seen::Never(words) => return result(false, words),
-            Seen::NotYet(words) if cancel::requested() => return result(false, format!("{words} (stopped, as asked)")),
+            Seen::NotYet(words) if cancel::requested() || stop.load(Ordering::Relaxed) => {
+                return result(false, format!("{words} (stopped, as asked)"));
+            }
             Seen::NotYet(words) if since.elapsed() >= limit => {
                 return result(false, format!("{words} (tried for {} s)", limit.as_secs()));
             }
-            Seen::NotYet(_) => {
+            Seen::NotYet(words) => {
+                if last.as_ref().is_none_or(|(at, told)| *told != words && at.elapsed() >= TELL) {
+                    seen(&words);
+                    last = Some((Instant::now(), words));
+                }
                 std::thread::sleep(pause.min(limit.saturating_sub(since.elapsed())));
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -267,10 +459,12 @@ fn quote_bytes(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    static NEVER: AtomicBool = AtomicBool::new(false);
+
     #[test]
     fn the_first_success_passes_and_ends_the_trying() {
         let mut tries = 0;
-        let result = until("x", "file", Duration::from_secs(60), |_| {
+        let result = until("x", "file", Duration::from_secs(60), &mut |_| {}, &NEVER, |_| {
             tries += 1;
             if tries < 3 { Seen::NotYet("no".to_owned()) } else { Seen::Yes("yes".to_owned()) }
         });
@@ -280,13 +474,16 @@ mod tests {
 
     #[test]
     fn a_check_without_time_is_tried_once_and_says_what_it_saw() {
-        let result = until("x", "file", Duration::ZERO, |_| Seen::NotYet("the door is shut".to_owned()));
+        let result =
+            until("x", "file", Duration::ZERO, &mut |_| {}, &NEVER, |_| Seen::NotYet("the door is shut".to_owned()));
         assert!(!result.passed && result.detail.starts_with("the door is shut"), "{}", result.detail);
     }
 
     #[test]
     fn hopeless_checks_do_not_wait() {
-        let result = until("x", "unit", Duration::from_secs(3600), |_| Seen::Never("no such unit".to_owned()));
+        let result = until("x", "unit", Duration::from_secs(3600), &mut |_| {}, &NEVER, |_| {
+            Seen::Never("no such unit".to_owned())
+        });
         assert!(!result.passed && result.seconds < 1.0);
     }
 

@@ -66,6 +66,14 @@ impl Inside {
         Ok(cgroup.contains(pid)?.then_some(Inside { pid, pidfd, cgroup }))
     }
 
+    /// Another handle of the same machine.
+    ///
+    /// # Errors
+    /// If there are no descriptors left.
+    pub fn try_clone(&self) -> Result<Inside> {
+        Ok(Inside { pid: self.pid, pidfd: self.pidfd()?, cgroup: self.cgroup.clone() })
+    }
+
     /// The process id of its init on the host.
     pub fn pid(&self) -> i32 {
         self.pid

@@ -24,7 +24,7 @@ pub mod proxy;
 mod start;
 mod terminal;
 
-pub use checks::{Always, CheckResult};
+pub use checks::{Always, CheckResult, announce};
 pub use error::{Error, Result};
 pub use inside::{Captured, FailedUnit, Inside};
 pub use start::{Lower, Machine, Start, Stopped, Volume, start};

@@ -239,6 +239,19 @@ impl Machine {
     /// # Errors
     /// If it ended, did not get there within `timeout`, or somebody asked to stop.
     pub fn wait_running(&self, timeout: Duration, progress: &dyn Progress) -> Result<f64> {
+        self.wait_running_unless(timeout, progress, &|| false)?.ok_or(Error::Cancelled)
+    }
+
+    /// [`Machine::wait_running`] until `decided` says that nobody waits for the answer any more: then `None`.
+    ///
+    /// # Errors
+    /// As [`Machine::wait_running`].
+    pub fn wait_running_unless(
+        &self,
+        timeout: Duration,
+        progress: &dyn Progress,
+        decided: &dyn Fn() -> bool,
+    ) -> Result<Option<f64>> {
         let step = step(progress, "boot", "starting the server");
         let deadline = Instant::now() + timeout;
         loop {
@@ -249,7 +262,11 @@ impl Machine {
             if let Some(ready) = ready {
                 let seconds = (ready - self.started).as_secs_f64();
                 step.finish(format!("running after {seconds:.1} s"));
-                return Ok(seconds);
+                return Ok(Some(seconds));
+            }
+            if decided() {
+                step.finish("not waited for any longer");
+                return Ok(None);
             }
             if ended {
                 let exit = self.wait(Some(Duration::from_secs(1)))?;

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// The steps from an empty file to the tables of today. How many were done is kept in `user_version`; a step is never
 /// changed once it was in use, only followed by another.
-const STEPS: [&str; 2] = [WORK, ACTS];
+const STEPS: [&str; 3] = [WORK, ACTS, ASKED];
 /// The version of the tables.
 const VERSION: i64 = STEPS.len() as i64;
 
@@ -72,6 +72,13 @@ CREATE TABLE evidence (
     at       TEXT NOT NULL
 );
 CREATE INDEX evidence_by_server ON evidence (server, kind, id);
+";
+
+/// What a job was asked to work on.
+const ASKED: &str = "
+ALTER TABLE jobs ADD COLUMN draft TEXT;
+ALTER TABLE jobs ADD COLUMN revision TEXT;
+CREATE INDEX jobs_by_draft ON jobs (draft, id) WHERE draft IS NOT NULL;
 ";
 
 /// The open database. One connection, used by one thread at a time.

@@ -4,10 +4,13 @@
 //! opened, and go on where it was: [`subscribe`] with the last number seen. Jobs of other processes can be followed the
 //! same way. A job whose process ended in the middle is shown as interrupted.
 //!
-//! [`run`] does the work here and now (the command line); [`start`] in a thread (the pages).
+//! [`run`] does the work here and now (the command line). What pages ask for is a [`Task`]: [`launch`] gives it to a
+//! process of its own, which goes on when the pages end, and which [`stop`] ends early.
+
+mod task;
+mod worker;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +24,9 @@ use crate::Answer;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::evidence::words;
+
+pub use task::Task;
+pub use worker::{launch, stop, worker};
 
 /// A job's number. Later ones have greater numbers.
 pub type JobId = i64;
@@ -60,6 +66,10 @@ pub struct Job {
     pub state: State,
     /// The verb's report, or `{"error": …}`; null while it runs.
     pub result: serde_json::Value,
+    /// The draft that it builds in the background, if it does.
+    pub draft: Option<String>,
+    /// The revision that it was asked to work on, if one was named.
+    pub revision: Option<String>,
 }
 
 /// One event of a job.
@@ -127,6 +137,17 @@ pub struct About {
     pub server: Option<String>,
     /// Whether to wait for another job on the same server. Without a server there is nothing to wait for.
     pub wait: Wait,
+    /// See [`Job::draft`].
+    pub draft: Option<String>,
+    /// See [`Job::revision`].
+    pub revision: Option<String>,
+}
+
+impl About {
+    /// A verb on one server.
+    pub fn server(verb: &'static str, server: impl Into<String>, wait: Wait) -> About {
+        About { verb, server: Some(server.into()), wait, draft: None, revision: None }
+    }
 }
 
 /// Runs a job here. What it tells goes to the context's progress as well as into the record.
@@ -142,7 +163,8 @@ pub fn run<T: Answer>(ctx: &Context, about: &About, work: impl FnOnce(&Context) 
     answer
 }
 
-/// Starts a job in a thread of this process.
+/// Starts a job in a thread of this process: it ends with it. Tests and programs of one piece use it; pages
+/// [`launch`].
 ///
 /// # Errors
 /// [`Error::Busy`] at once if another job has the server; whatever else goes wrong is the job's result.
@@ -152,22 +174,24 @@ pub fn start<T: Answer>(
     server: Option<&str>,
     work: impl FnOnce(&Context) -> Result<T> + Send + 'static,
 ) -> Result<JobId> {
-    let about = About { verb, server: server.map(str::to_owned), wait: Wait::No };
-    let lock = take(ctx, &about)?;
-    let recorder = Arc::new(Recording::begin(ctx, &about)?);
+    let about = About { verb, server: server.map(str::to_owned), wait: Wait::No, draft: None, revision: None };
+    start_as(ctx, &about, work)
+}
+
+fn start_as<T: Answer>(
+    ctx: &Context,
+    about: &About,
+    work: impl FnOnce(&Context) -> Result<T> + Send + 'static,
+) -> Result<JobId> {
+    let lock = take(ctx, about)?;
+    let recorder = Arc::new(Recording::begin(ctx, about)?);
     let job = recorder.job;
     let ctx = ctx.with_progress(recorder.clone());
     let thread = std::thread::Builder::new().name(format!("job-{job}")).spawn({
         let recorder = recorder.clone();
         move || {
             let _lock = lock;
-            let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&ctx))).unwrap_or_else(|_| {
-                Err(Error::surroundings(
-                    "the job broke off by a flaw in Regrow",
-                    "please report it with the program's log",
-                ))
-            });
-            recorder.end(&answer);
+            recorder.end(&caught(|| work(&ctx)));
         }
     });
     if let Err(e) = thread {
@@ -175,6 +199,13 @@ pub fn start<T: Answer>(
         recorder.end::<serde_json::Value>(&Err(error));
     }
     Ok(job)
+}
+
+/// A panic of the work becomes an error like any other.
+fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(Error::surroundings("the job broke off by a flaw in Regrow", "please report it with the program's log"))
+    })
 }
 
 fn take(ctx: &Context, about: &About) -> Result<Option<crate::home::ServerLock>> {
@@ -190,7 +221,6 @@ fn take(ctx: &Context, about: &About) -> Result<Option<crate::home::ServerLock>>
 struct Recording {
     ctx: Context,
     job: JobId,
-    seq: AtomicI64,
     /// When each step's advance was last written: a download tells more than anybody wants to read again.
     advanced: Mutex<BTreeMap<String, Instant>>,
 }
@@ -204,32 +234,28 @@ impl Recording {
         let pid = std::process::id();
         let job = ctx.database()?.with(|c| {
             c.execute(
-                "INSERT INTO jobs (verb, server, actor, pid, boot, started, state) VALUES (?, ?, ?, ?, ?, ?, 'running')",
-                params![about.verb, about.server, ctx.actor(), pid, process_identity(pid), ctx.now().to_string()],
+                "INSERT INTO jobs (verb, server, actor, pid, boot, started, state, draft, revision)
+                 VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?)",
+                params![
+                    about.verb,
+                    about.server,
+                    ctx.actor(),
+                    pid,
+                    process_identity(pid),
+                    ctx.now().to_string(),
+                    about.draft,
+                    about.revision
+                ],
             )?;
             Ok(c.last_insert_rowid())
         })?;
         crate::acts::of_job(ctx, about.verb, about.server.as_deref(), job)?;
-        Ok(Recording { ctx: ctx.clone(), job, seq: AtomicI64::new(0), advanced: Mutex::default() })
+        Ok(Recording { ctx: ctx.clone(), job, advanced: Mutex::default() })
     }
 
     fn write(&self, what: &What) {
-        let Ok(json) = serde_json::to_string(what) else { return };
-        let at = self.ctx.now().to_string();
-        let written = self.ctx.database().and_then(|d| {
-            // Numbered inside the connection's lock, so that readers never see a gap.
-            d.with(|c| {
-                let seq = self.seq.load(Ordering::Relaxed) + 1;
-                c.prepare_cached("INSERT INTO job_events (job, seq, at, json) VALUES (?, ?, ?, ?)")?
-                    .execute(params![self.job, seq, at, json])?;
-                self.seq.store(seq, Ordering::Relaxed);
-                Ok(())
-            })
-        });
         // A record that cannot be written must not stop the work: a full disk is said by the work itself.
-        if written.is_ok() {
-            self.ctx.hub().tell();
-        }
+        let _ = append(&self.ctx, self.job, what);
     }
 
     fn end<T: Answer>(&self, answer: &Result<T>) {
@@ -252,6 +278,23 @@ impl Recording {
         });
         self.write(&What::Ended(Ended { state, result }));
     }
+}
+
+/// Writes one more event of a job, from whichever process.
+fn append(ctx: &Context, job: JobId, what: &What) -> Result<()> {
+    let json =
+        serde_json::to_string(what).map_err(|source| Error::Json { what: "an event of a job".to_owned(), source })?;
+    let at = ctx.now().to_string();
+    // Numbered by the record itself, so that readers never see a gap and writers never a clash.
+    ctx.database()?.with(|c| {
+        c.prepare_cached(
+            "INSERT INTO job_events (job, seq, at, json)
+             SELECT ?1, coalesce(max(seq), 0) + 1, ?2, ?3 FROM job_events WHERE job = ?1",
+        )?
+        .execute(params![job, at, json])
+    })?;
+    ctx.hub().tell();
+    Ok(())
 }
 
 impl Progress for Recording {
@@ -420,7 +463,7 @@ impl Iterator for Subscription {
     }
 }
 
-const COLUMNS: &str = "id, verb, server, actor, started, ended, state, result";
+const COLUMNS: &str = "id, verb, server, actor, started, ended, state, result, draft, revision";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
     let bad = |column: usize| {
@@ -437,6 +480,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
         ended: ended.map(|at| at.parse()).transpose().map_err(|_| bad(5))?,
         state: State::parse(row.get_ref(6)?.as_str()?).ok_or_else(|| bad(6))?,
         result: result.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
+        draft: row.get(8)?,
+        revision: row.get(9)?,
     })
 }
 

@@ -207,6 +207,7 @@ impl Booted {
             kept: false,
             build: None,
         };
+        regrow_machine::announce(&candidate.checks, Always { timeout: SETTLE }, ctx.progress());
         match machine.wait_running(BOOT, ctx.progress()) {
             Ok(seconds) => report.ready_seconds = Some(seconds),
             Err(e @ (regrow_machine::Error::Ended { .. } | regrow_machine::Error::Timeout { .. })) => {
@@ -217,7 +218,12 @@ impl Booted {
         if !machine.ended() {
             if report.reason.is_none() {
                 let step = step(ctx.progress(), "checks", "Check");
-                report.checks = machine.inside().run_checks(&candidate.checks, Always { timeout: SETTLE });
+                report.checks = machine.inside().watch_checks(
+                    &candidate.checks,
+                    Always { timeout: SETTLE },
+                    ctx.progress(),
+                    &|| false,
+                );
                 let failed = report.checks.iter().filter(|c| !c.passed).count();
                 step.finish(match failed {
                     0 => format!("all {} passed", report.checks.len()),

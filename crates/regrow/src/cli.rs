@@ -75,6 +75,8 @@ pub(crate) enum Command {
     KeepTrial(commands::trial::KeepTrial),
     #[command(hide = true)]
     Supervise(commands::online::Supervise),
+    #[command(hide = true)]
+    RunJob(commands::job::RunJob),
 }
 
 /// Parses the command line. A mistake in it is told here, as words and, where asked for, as JSON.

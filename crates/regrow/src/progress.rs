@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
-use regrow_host::progress::{Event, Progress, Unit};
+use regrow_host::progress::{CheckSeen, CheckState, Event, Progress, Unit};
 
 /// Shows what the work tells.
 #[derive(Debug)]
@@ -50,6 +50,42 @@ impl Shown {
             bars.steps.lock().unwrap_or_else(PoisonError::into_inner).clear();
             let _ = bars.multi.clear();
         }
+    }
+
+    /// A check: a spinner while it goes on, a line when it has an answer.
+    fn check(&self, seen: &CheckSeen) {
+        let name = format!("check {}", seen.check);
+        let words = seen.detail.lines().next().unwrap_or_default();
+        let running = matches!(seen.state, CheckState::Waiting | CheckState::Running);
+        if let Some(bars) = &self.bars {
+            let mut steps = bars.steps.lock().unwrap_or_else(PoisonError::into_inner);
+            if running {
+                let bar = steps.entry(name).or_insert_with(|| {
+                    let bar = bars.multi.add(ProgressBar::no_length());
+                    bar.set_style(style("{spinner} {msg} {elapsed:.dim}"));
+                    bar.enable_steady_tick(Duration::from_millis(120));
+                    bar
+                });
+                let left = (seen.limit - seen.seconds).max(0.0);
+                let words: String = words.chars().take(90).collect();
+                bar.set_message(match seen.state {
+                    CheckState::Waiting => format!("check {}: waits for the boot", seen.check),
+                    _ => format!("check {} (at most {left:.0} s): {words}", seen.check),
+                });
+                return;
+            }
+            if let Some(bar) = steps.remove(&name) {
+                bar.finish_and_clear();
+                bars.multi.remove(&bar);
+            }
+        }
+        let word = match seen.state {
+            CheckState::Waiting | CheckState::Running => return,
+            CheckState::Passed => "passed",
+            CheckState::Failed => "failed",
+            CheckState::Left => "left off",
+        };
+        self.line(&format!("check {}: {word}: {words} ({:.1} s)", seen.check, seen.seconds));
     }
 
     fn line(&self, text: &str) {
@@ -105,6 +141,7 @@ impl Progress for Shown {
                     self.line(&format!("{step}: {result}{took}"));
                 }
             }
+            Event::Check(seen) => self.check(seen),
             Event::Note { text } => self.say(&format!("note: {text}")),
         }
     }

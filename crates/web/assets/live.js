@@ -15,6 +15,10 @@ function tick() {
     if (!since.has(node)) since.set(node, performance.now() - 1000 * Number(node.dataset.seconds));
     node.textContent = words((performance.now() - since.get(node)) / 1000);
   }
+  for (const node of document.querySelectorAll("[data-left]")) {
+    if (!since.has(node)) since.set(node, performance.now() + 1000 * Number(node.dataset.left));
+    node.textContent = words(Math.max(0, (since.get(node) - performance.now()) / 1000));
+  }
 }
 
 // Each piece replaces the element with its id, or goes to the end of the element it names.
@@ -23,8 +27,12 @@ function place(html) {
   template.innerHTML = html;
   for (const node of [...template.content.children]) {
     const old = document.getElementById(node.id);
+    const box = (old ?? document.getElementById(node.dataset.into))?.closest(".box");
+    const below = box && box.scrollHeight - box.scrollTop - box.clientHeight < 40;
     if (old) old.replaceWith(node);
     else document.getElementById(node.dataset.into)?.append(node);
+    // Who reads further up is left there.
+    if (below) box.scrollTop = box.scrollHeight;
     if (node.dataset.title) document.title = node.dataset.title;
   }
 }

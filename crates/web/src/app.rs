@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use regrow_ops::Context;
 use regrow_ops::accounts::{self, Role};
-use regrow_ops::jobs::{self, JobId};
+use regrow_ops::jobs::JobId;
 use tokio::sync::{Semaphore, watch};
 use tower_http::timeout::TimeoutLayer;
 
@@ -105,30 +105,16 @@ impl App {
     }
 }
 
-impl App {
-    /// Waits until the jobs that forms have started are over, at most `limit`. They were asked to stop before.
-    pub(crate) fn wait_for_jobs(&self, limit: Duration) {
-        let until = Instant::now() + limit;
-        let started: Vec<JobId> = self.sent.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect();
-        for job in started {
-            let Ok(mut events) = jobs::subscribe(&self.ctx, job, 0) else { continue };
-            while !events.ended() && Instant::now() < until {
-                if events.next_within(until.saturating_duration_since(Instant::now())).is_err() {
-                    break;
-                }
-            }
-        }
-    }
-}
-
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let pages = Router::new()
         .route("/", get(pages::servers::get))
         .route("/server/{name}", get(pages::server::get))
         .route("/server/{name}/{verb}", post(pages::server::post))
+        // jobs, trials, switches: what runs and is watched
         .route("/job/{id}", get(pages::job::get))
         .route("/job/{id}/events", get(pages::live::get))
+        .route("/job/{id}/stop", post(pages::job::stop))
         .route("/history", get(pages::history::get))
         .fallback(pages::message::not_found)
         .method_not_allowed_fallback(pages::message::wrong_method)

@@ -295,6 +295,8 @@ mod tests {
             ended: None,
             state: State::Running,
             result: Value::Null,
+            draft: None,
+            revision: None,
         }
     }
 

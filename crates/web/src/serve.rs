@@ -153,7 +153,7 @@ pub fn serve(options: Serve, ready: impl FnOnce(&Serving)) -> Result<(), Error> 
         .build()
         .map_err(Error::Start)?;
     let served = runtime.block_on(answer(options, &home, ready));
-    // A thread that is still in the middle of something must not hold up the end; jobs are told to stop by the same request.
+    // A thread that is still in the middle of something must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(5));
     fs::remove_file(home.join("serve.json"))?;
     served
@@ -183,8 +183,6 @@ const MOST_CONNECTIONS: usize = 256;
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long running answers may take to end.
 const END_TIME: Duration = Duration::from_secs(3);
-/// How long jobs may take to give up.
-const JOB_TIME: Duration = Duration::from_secs(10);
 /// How often the wish to stop is looked at; signals are handled outside of this crate.
 const STOP_LOOK: Duration = Duration::from_millis(100);
 
@@ -206,7 +204,7 @@ async fn answer(options: Serve, home: &Path, ready: impl FnOnce(&Serving)) -> Re
     };
     let app = App::new(options.context, sessions, hosts, address.port(), stopping).map_err(Error::Start)?;
     let app = Arc::new(app);
-    let router = router(app.clone());
+    let router = router(app);
     let json = serde_json::to_vec_pretty(&serving).map_err(|e| Error::Start(e.into()))?;
     fs::write_atomic_with_mode(home.join("serve.json"), &json, 0o600)?;
     ready(&serving);
@@ -249,8 +247,7 @@ async fn answer(options: Serve, home: &Path, ready: impl FnOnce(&Serving)) -> Re
     // Live streams end now; the browser asks again and hears that nobody is there.
     let _ = stop.send(true);
     let _ = tokio::time::timeout(END_TIME, connections.shutdown()).await;
-    // Whatever does not end in time is as good as killed, and the next command sweeps up after it.
-    let _ = tokio::task::spawn_blocking(move || app.wait_for_jobs(JOB_TIME)).await;
+    // Jobs have processes of their own and go on; the next pages show them.
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use regrow_host::fs;
 use regrow_host::lock::{FileLock, Wait};
-use regrow_host::progress::{self, Progress};
+use regrow_host::progress::{self, CheckState, Progress};
 
 use super::control::{self, Answer, Client, Request};
 use super::driver::{self, Judgement, Stop, World};
@@ -521,7 +521,10 @@ impl Progress for Log {
                 self.line(&format!("{step}: {result} ({seconds:.2} s)"))
             }
             progress::Event::Note { text } => self.line(text),
-            progress::Event::Advanced { .. } => {}
+            progress::Event::Check(seen) if seen.state == CheckState::Failed => {
+                self.line(&format!("check {} failed: {}", seen.check, seen.detail))
+            }
+            progress::Event::Advanced { .. } | progress::Event::Check(_) => {}
         }
     }
 }

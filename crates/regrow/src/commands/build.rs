@@ -30,7 +30,7 @@ pub(crate) struct Build {
 }
 
 pub(crate) fn run(args: &Build, ctx: &Context, session: &Session) -> Outcome {
-    let about = About { verb: "build", server: Some(args.server.clone()), wait: Wait::UntilFree };
+    let about = About::server("build", args.server.clone(), Wait::UntilFree);
     let report =
         jobs::run(ctx, &about, |ctx| regrow_ops::build(ctx, &args.server, args.at.as_deref(), !args.no_cache))?;
     session.answer(&report, |report| format!("{}{}\n", layers(report), report.image))

@@ -27,7 +27,7 @@ pub(crate) struct Lock {
 }
 
 pub(crate) fn run(args: &Lock, ctx: &Context, session: &Session) -> Outcome {
-    let about = About { verb: "lock", server: Some(args.server.clone()), wait: Wait::UntilFree };
+    let about = About::server("lock", args.server.clone(), Wait::UntilFree);
     let report = jobs::run(ctx, &about, |ctx| regrow_ops::lock(ctx, &args.server, args.upgrade))?;
     session.answer(&report, |report| {
         let mut text = String::new();

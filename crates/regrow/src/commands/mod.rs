@@ -8,6 +8,7 @@ pub(crate) mod drift;
 pub(crate) mod exec;
 pub(crate) mod gc;
 pub(crate) mod init;
+pub(crate) mod job;
 pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod online;
@@ -43,6 +44,7 @@ pub(crate) fn run(command: &Command, ctx: &Context, session: &Session) -> Outcom
         Command::Stop(args) => online::run_stop(args, ctx, session),
         Command::Up(args) => online::run_up(args, ctx, session),
         Command::Supervise(args) => online::run_supervise(args, ctx),
+        Command::RunJob(_) => job::run(ctx),
         Command::Gc(args) => gc::run(args, ctx, session),
         Command::Doctor(args) => doctor::run(args, ctx, session),
         Command::Serve(args) => serve::run(args, ctx, session),

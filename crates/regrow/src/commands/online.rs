@@ -125,7 +125,7 @@ fn job<T: Answer>(
     server: &str,
     work: impl FnOnce(&Context) -> regrow_ops::Result<T>,
 ) -> regrow_ops::Result<T> {
-    jobs::run(ctx, &About { verb, server: Some(server.to_owned()), wait: Wait::UntilFree }, work)
+    jobs::run(ctx, &About::server(verb, server.to_owned(), Wait::UntilFree), work)
 }
 
 fn words(report: &SwitchReport) -> String {

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Trial, ctx: &Context, session: &Session) -> Outcome {
             false => format!("no trial of {} was running", report.server),
         });
     }
-    let about = About { verb: "trial", server: Some(args.server.clone()), wait: Wait::UntilFree };
+    let about = About::server("trial", args.server.clone(), Wait::UntilFree);
     let report = jobs::run(ctx, &about, |ctx| regrow_ops::trial(ctx, &args.server, args.at.as_deref(), args.keep))?;
     session.answer(&report, words)
 }

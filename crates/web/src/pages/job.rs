@@ -1,51 +1,47 @@
-//! `/job/ID`: one job, live.
+//! `/job/ID`: one job, live. The pages of a trial and of a switch show one in the same way.
 
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use regrow_ops::jobs::{self, Job, JobId};
+use regrow_ops::{Context, Error};
+use serde::Deserialize;
 
 use crate::app::App;
 use crate::outcome::{Outcome, Report, job_title};
 use crate::pages::{layout, message, show, work};
-use crate::track::{Row, Track};
+use crate::track::{CheckRow, Countdown, Row, Track};
 use crate::view::{Layout, Place, When};
+use crate::visitor::{MayEdit, Visitor};
 
-#[derive(Debug, Template)]
-#[template(path = "job.html")]
-struct Page {
-    layout: Layout,
-    id: JobId,
-    server: Option<String>,
-    actor: String,
-    started: When,
-    running: bool,
-    last: i64,
-    outcome: Outcome,
-    rows: Vec<Row>,
-    report: Report,
+/// A job as it is watched: what `watch.html` draws, beside its `outcome` and its `report`.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) id: JobId,
+    pub(crate) running: bool,
+    /// Whether it runs checks.
+    pub(crate) judges: bool,
+    /// The number of the last event that is drawn.
+    pub(crate) last: i64,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) checks: Vec<CheckRow>,
+    pub(crate) countdown: Countdown,
 }
 
-/// The page.
-pub(crate) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    let Ok(id) = id.parse::<JobId>() else { return message::missing(&app, "A job has a number.") };
-    let found = work(&app, move |ctx| {
-        // The job before its events: what ends in between is then shown as running, and the stream tells the end.
-        let Some(job) = jobs::get(ctx, id)? else { return Ok(None) };
-        Ok(Some((job, jobs::events(ctx, id, 0)?)))
-    });
-    match found.await {
-        Ok(Some((job, events))) => draw(&app, &job, &events),
-        Ok(None) => message::missing(&app, &format!("There is no job {id}.")),
-        Err(response) => response,
-    }
+/// Reads a job with all it told; `None` if there is none of that number.
+pub(crate) fn read(ctx: &Context, id: JobId) -> regrow_ops::Result<Option<(Job, Vec<jobs::Entry>)>> {
+    // The job before its events: what ends in between is then shown as running, and the stream tells the end.
+    let Some(job) = jobs::get(ctx, id)? else { return Ok(None) };
+    Ok(Some((job, jobs::events(ctx, id, 0)?)))
 }
 
-fn draw(app: &App, job: &Job, events: &[jobs::Entry]) -> Response {
-    let now = app.ctx.now();
+/// What there is to be seen of a job at `now`.
+pub(crate) fn watch(job: &Job, events: &[jobs::Entry], now: Timestamp) -> (Watch, Outcome, Report) {
     let mut track = Track::default();
     for entry in events {
         track.apply(entry);
@@ -55,17 +51,80 @@ fn draw(app: &App, job: &Job, events: &[jobs::Entry]) -> Response {
         Some(ended) => (ended.state, ended.result.clone()),
         None => (job.state, job.result.clone()),
     };
-    let page = Page {
-        layout: layout(app, job_title(job), Place::Servers),
+    let watch = Watch {
         id: job.id,
-        server: job.server.clone(),
-        actor: job.actor.clone(),
-        started: When::new(job.started, now),
         running: state == jobs::State::Running,
+        judges: matches!(&*job.verb, "trial" | "switch" | "rollback"),
         last: track.last(),
-        outcome: Outcome::new(job, state, &result),
         rows: track.rows(now).to_vec(),
-        report: Report::new(&result),
+        checks: track.checks(now).to_vec(),
+        countdown: track.countdown(now),
+    };
+    (watch, Outcome::new(job, state, &result), Report::new(&result))
+}
+
+#[derive(Debug, Template)]
+#[template(path = "job.html")]
+struct Page {
+    layout: Layout,
+    server: Option<String>,
+    actor: String,
+    started: When,
+    form_token: String,
+    watch: Watch,
+    outcome: Outcome,
+    report: Report,
+}
+
+/// The page.
+pub(crate) async fn get(State(app): State<Arc<App>>, visitor: Visitor, Path(id): Path<String>) -> Response {
+    let Ok(id) = id.parse::<JobId>() else { return message::missing(&app, "A job has a number.") };
+    let (job, events) = match work(&app, move |ctx| read(ctx, id)).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return message::missing(&app, &format!("There is no job {id}.")),
+        Err(response) => return response,
+    };
+    let now = app.ctx.now();
+    let (watch, outcome, report) = watch(&job, &events, now);
+    let page = Page {
+        layout: layout(&app, job_title(&job), Place::Servers),
+        started: When::new(job.started, now),
+        form_token: visitor.form_token,
+        server: job.server,
+        actor: job.actor,
+        watch,
+        outcome,
+        report,
     };
     show(StatusCode::OK, &page)
+}
+
+/// What the form of the Stop button sends.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Sent {
+    #[serde(default)]
+    session: String,
+}
+
+/// The Stop button: asks a job to end early, and goes back to its page. Pressing it twice changes nothing.
+pub(crate) async fn stop(
+    State(app): State<Arc<App>>,
+    MayEdit(visitor): MayEdit,
+    Path(id): Path<String>,
+    form: Result<Form<Sent>, FormRejection>,
+) -> Response {
+    let Ok(Form(sent)) = form else { return message::foreign_form(&app) };
+    if !visitor.drew(&sent.session) {
+        return message::foreign_form(&app);
+    }
+    let Ok(id) = id.parse::<JobId>() else { return message::missing(&app, "A job has a number.") };
+    let stopped = work(&app, move |ctx| match jobs::stop(ctx, id) {
+        Err(e @ Error::Mistake { .. }) => Ok(Err(format!("{e}."))),
+        other => other.map(Ok),
+    });
+    match stopped.await {
+        Ok(Ok(_)) => (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/job/{id}"))]).into_response(),
+        Ok(Err(words)) => message::missing(&app, &words),
+        Err(response) => response,
+    }
 }

@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use crate::app::App;
 use crate::outcome::{Outcome, OutcomePiece, Report, ReportPiece};
 use crate::pages::{message, work};
-use crate::track::Track;
+use crate::track::{Changed, Track};
 
 /// Where to go on.
 #[derive(Debug, Deserialize)]
@@ -118,11 +118,16 @@ impl Teller {
     }
 
     /// `None` if nobody reads any more.
-    fn tell(&mut self, changed: &BTreeSet<usize>) -> Option<()> {
+    fn tell(&mut self, changed: &BTreeSet<Changed>) -> Option<()> {
         let rows = self.track.pieces(changed, self.app.ctx.now()).ok()?;
         self.after = self.track.last();
         let id = self.after.to_string();
+        let countdown = self.track.countdown_piece(changed, self.app.ctx.now()).ok()?;
         let Some(ended) = self.track.ended() else {
+            // HTML's rules for reading `<tr>` forbid blocks beside it: they go first, alone and without the number.
+            if let Some(countdown) = countdown {
+                self.send(Event::default().event("patch").data(countdown))?;
+            }
             self.send(Event::default().event("patch").id(id).data(rows))?;
             return self.track.spoken(changed).map_or(Some(()), |words| self.say(&words));
         };
@@ -133,6 +138,8 @@ impl Teller {
         let report = Report::new(&ended.result);
         let mut blocks = OutcomePiece { outcome: &outcome }.render().ok()?;
         blocks.push_str(&ReportPiece { report: &report }.render().ok()?);
+        // Every check's result stands in the report now, and there is nothing left to stop.
+        blocks.push_str("<section id=\"ticking\" hidden></section><form id=\"stop\" hidden></form>");
         self.say(&format!("{}. {}", outcome.mark.word, outcome.words))?;
         self.send(Event::default().event("patch").id(id).data(blocks))
     }

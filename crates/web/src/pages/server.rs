@@ -10,7 +10,7 @@ use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use regrow_ops::jobs::{self, JobId};
+use regrow_ops::jobs::{self, JobId, Task};
 use regrow_ops::wanted::Wanted;
 use regrow_ops::{Context, Error, Kind, changes, evidence, online};
 use serde::Deserialize;
@@ -227,16 +227,13 @@ fn known(ctx: &Context, server: &str) -> regrow_ops::Result<bool> {
 
 /// Starts the job of a verb. `at` is the revision that the reader saw; without it the text on disk is meant.
 fn start(ctx: &Context, verb: &str, server: &str, at: Option<String>) -> regrow_ops::Result<JobId> {
-    let name = server.to_owned();
-    match verb {
-        "build" => {
-            jobs::start(ctx, "build", Some(server), move |ctx| regrow_ops::build(ctx, &name, at.as_deref(), true))
-        }
-        "trial" => {
-            jobs::start(ctx, "trial", Some(server), move |ctx| regrow_ops::trial(ctx, &name, at.as_deref(), false))
-        }
-        "switch" => jobs::start(ctx, "switch", Some(server), move |ctx| online::switch(ctx, &name, at.as_deref())),
-        "rollback" => jobs::start(ctx, "rollback", Some(server), move |ctx| online::rollback(ctx, &name, false)),
-        _ => Err(Error::mistake("there is no such thing to do")),
-    }
+    let server = server.to_owned();
+    let task = match verb {
+        "build" => Task::Build { server, at },
+        "trial" => Task::Trial { server, at, minutes: None },
+        "switch" => Task::Switch { server, at },
+        "rollback" => Task::Rollback { server, with_state: false },
+        _ => return Err(Error::mistake("there is no such thing to do")),
+    };
+    jobs::launch(ctx, &task)
 }

@@ -26,7 +26,8 @@ pub(crate) fn context(fleet: &Path, home: &Path) -> Context {
         fleet: Some(fleet.to_owned()),
         home: home.to_owned(),
         actor: "tester".to_owned(),
-        program: "/nonexistent/regrow".into(),
+        // No program of its own: jobs are threads.
+        program: "".into(),
         clock: Clock::System,
     })
 }
