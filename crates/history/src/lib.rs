@@ -7,10 +7,11 @@
 //! * [`Repo`]: a fleet's repository. [`Repo::head`], [`Repo::resolve`], [`Repo::dirty`].
 //! * [`Revision`]: the files of one commit, as [`regrow_config::Files`].
 //! * [`Repo::land`]: one changeset by compare-and-swap. The work tree follows; hand edits are never lost. See [`land`].
-//! * [`Repo::log`], [`Repo::show`], [`Repo::diff`]: what changed, when, by whom, why.
+//! * [`Repo::log`], [`Repo::show`], [`Repo::diff`]: what changed, when, by whom, why. [`Repo::changed`]: between any two states.
 //!
 //! A fleet may lie in a subdirectory of its repository; all paths here are relative to the fleet.
 
+mod compare;
 mod error;
 mod git;
 mod identity;
@@ -19,6 +20,7 @@ mod log;
 mod repo;
 mod revision;
 
+pub use compare::State;
 pub use error::{Error, Result};
 pub use land::{Change, Landed, Landing};
 pub use log::{Changeset, PathChange};

@@ -167,6 +167,20 @@ pub fn get(ctx: &Context, id: i64) -> Result<Option<Evidence>> {
     })
 }
 
+/// For how many seconds the newest `limit` switches of a server that worked interrupted it, newest first.
+pub fn interruptions(ctx: &Context, server: &str, limit: usize) -> Result<Vec<f64>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    ctx.database()?.with(|c| {
+        let sql = "SELECT json_extract(json, '$.down_seconds') FROM evidence
+             WHERE server = ? AND kind = ? AND verdict = ? AND json_extract(json, '$.from') IS NOT NULL
+             ORDER BY id DESC LIMIT ?";
+        let words = params![server, Kind::Switch.as_str(), Verdict::Switched.as_str(), limit];
+        let found: rusqlite::Result<Vec<Option<f64>>> =
+            c.prepare_cached(sql)?.query_map(words, |row| row.get(0))?.collect();
+        Ok(found?.into_iter().flatten().collect())
+    })
+}
+
 const COLUMNS: &str = "id, kind, server, revision, image, verdict, json, at";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Evidence> {

@@ -11,6 +11,7 @@
 //! * [`database`], [`evidence`], [`jobs`], [`acts`]: what was done, by whom, and what it proved. Can be deleted without
 //!   harm to any server.
 //! * [`accounts`]: who may, where the pages can be reached by others.
+//! * [`compare`]: what differs between two texts, in words, effects, keys and text.
 //! * [`online`]: the local online server: switch, rollback, supervisor.
 //! * the other modules are one verb each.
 
@@ -19,6 +20,7 @@ pub mod acts;
 pub mod build;
 pub mod changes;
 pub mod check;
+pub mod compare;
 pub mod context;
 pub mod database;
 pub mod doctor;
