@@ -26,7 +26,8 @@ use regrow_history::{PathChange, Repo};
 use serde::Serialize;
 
 pub use effects::{Effects, FileEffect, Image, PackageEffect, PortEffect, UnitEffect};
-pub use keys::{FileKeys, KeyChange};
+pub use keys::FileKeys;
+pub use regrow_config::edit::KeyChange;
 pub use side::Side;
 pub use summary::SUMMARY;
 

@@ -146,15 +146,13 @@ pub(crate) fn of_locks(
     if (1..=NAMED).contains(&changed.len()) {
         words.append(&mut changed);
     }
-    for (names, what) in [(changed, "change"), (added, "come along"), (removed, "go as well")] {
+    for (names, one, many) in
+        [(changed, "changes", "change"), (added, "comes along", "come along"), (removed, "goes as well", "go as well")]
+    {
         match names.len() {
             0 => {}
-            1 => words.push(format!(
-                "1 further package {}s: {}",
-                what.replacen("come", "comes", 1).trim_end_matches('s'),
-                names[0]
-            )),
-            n => words.push(format!("{n} further packages {what}: {}{}", names[..n.min(NAMED)].join(", "), more(n))),
+            1 => words.push(format!("1 further package {one}: {}", names[0])),
+            n => words.push(format!("{n} further packages {many}: {}{}", names[..n.min(NAMED)].join(", "), more(n))),
         }
     }
     words
