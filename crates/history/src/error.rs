@@ -52,6 +52,15 @@ pub enum Error {
         /// The file, relative to the fleet.
         path: String,
     },
+    /// No such draft.
+    #[error("there is no draft {0}; it was landed or discarded meanwhile, or never was")]
+    NoDraft(String),
+    /// The draft moved since it was read.
+    #[error("somebody else changed the draft {0} at the same moment; nothing was changed by this, try again")]
+    DraftMoved(String),
+    /// A file that no changeset can hold.
+    #[error("{0} is no place for a file of the fleet")]
+    BadPath(String),
     /// Nothing would change.
     #[error("nothing would change")]
     Nothing,

@@ -33,12 +33,6 @@ impl Git {
         program.args(args)
     }
 
-    /// Runs it; the answer must be UTF-8. Trailing line ends are removed.
-    pub(crate) fn text<A: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<String> {
-        let output = self.call(args).run()?;
-        Ok(text_of(output))
-    }
-
     /// Runs it; any exit status but 0 means "there is none".
     pub(crate) fn maybe<A: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<Option<String>> {
         let output = self.call(args).output()?;
@@ -127,10 +121,10 @@ fn person_trusts(top: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// One value of the person's own git configuration.
-pub(crate) fn person_config(key: &str) -> std::result::Result<Option<String>, program::Error> {
-    let output = Program::new("git", "git").args(["config", "--global", "--get", key]).output()?;
-    Ok(output.status.success().then(|| text_of(output)).filter(|v| !v.is_empty()))
+/// What the person's own git configuration has under keys like these, as `-z --get-regexp` says it.
+pub(crate) fn person_config(keys: &str) -> std::result::Result<Option<String>, program::Error> {
+    let output = Program::new("git", "git").args(["config", "--global", "-z", "--get-regexp", keys]).output()?;
+    Ok(output.status.success().then(|| text_of(output)))
 }
 
 #[cfg(test)]

@@ -14,21 +14,29 @@ pub(crate) struct Identity {
 
 /// From the repository's configuration, else the person's, else user@host.
 pub(crate) fn of(git: &Git) -> Result<Identity> {
-    let ask = |key: &str| -> Result<Option<String>> {
-        let local = git.maybe(["config", "--local", "--get", key])?.filter(|v| !v.is_empty());
-        Ok(match local {
-            Some(value) => Some(value),
-            None => person_config(key)?,
-        })
-    };
-    let name = ask("user.name")?;
-    let email = ask("user.email")?;
+    let (mut name, mut email) = pair(git.maybe(["config", "--local", "-z", "--get-regexp", ASKED])?);
+    if name.is_none() || email.is_none() {
+        let (theirs, address) = pair(person_config(ASKED)?);
+        (name, email) = (name.or(theirs), email.or(address));
+    }
     let user = user_name();
     let email = match email {
         Some(email) => email,
         None => format!("{user}@{}", rustix::system::uname().nodename().to_string_lossy()),
     };
     Ok(Identity { name: clean(&name.unwrap_or(user)), email: clean(&email) })
+}
+
+const ASKED: &str = "^user\\.(name|email)$";
+
+/// Name and address from what `git config -z --get-regexp` says; the last value of each counts.
+fn pair(said: Option<String>) -> (Option<String>, Option<String>) {
+    let said = said.unwrap_or_default();
+    let find = |key: &str| {
+        let lines = said.split('\0').filter_map(|line| line.split_once('\n'));
+        lines.filter(|(k, v)| *k == key && !v.is_empty()).last().map(|(_, v)| v.to_owned())
+    };
+    (find("user.name"), find("user.email"))
 }
 
 /// The login name of the process's user.
@@ -44,7 +52,7 @@ fn user_name() -> String {
 }
 
 /// Git refuses names that hold nothing else than what it strips.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let cleaned: String = text.chars().filter(|c| !matches!(c, '<' | '>' | '\n' | '\0')).collect();
     if cleaned.trim().is_empty() { "unknown".to_owned() } else { cleaned }
 }

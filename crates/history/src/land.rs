@@ -1,6 +1,6 @@
 //! Landing a changeset: one commit, by compare-and-swap, with the work tree following.
 //!
-//! The commit is made from objects and a temporary index; the person's index and files are not involved. Then:
+//! The commit is made from objects alone; the person's index and files are not involved. Then:
 //!
 //! 1. every touched file must still hold the bytes that the change was based on, and its index entry must be HEAD's:
 //!    else nothing lands;
@@ -12,7 +12,8 @@
 //! edits are never lost: a file that changed meanwhile is left as it is. A file with hand edits elsewhere can be part
 //! of a landing: it is committed without them and written with them ([`Change::committed`] and [`Change::on_disk`]).
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use jiff::Timestamp;
 use regrow_host::fs;
@@ -20,7 +21,8 @@ use regrow_host::lock::{FileLock, Wait};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::identity;
+use crate::identity::{self, Identity};
+use crate::import::{Import, NewCommit};
 use crate::repo::{Head, Repo};
 
 /// The change of one file.
@@ -54,6 +56,10 @@ pub struct Landing<'a> {
     pub head: &'a Head,
     /// The time of the commit.
     pub at: Timestamp,
+    /// Who it is by, if not by whom git's configuration says (who then is the committer).
+    pub author: Option<&'a str>,
+    /// The draft that this lands, with its tip: its ref goes in the same moment.
+    pub draft: Option<(&'a str, &'a str)>,
 }
 
 /// What landed.
@@ -82,7 +88,6 @@ struct JournalFile {
 
 const JOURNAL: &str = "regrow-landing.json";
 const LOCK: &str = "regrow-landing.lock";
-const INDEX: &str = "regrow-index";
 
 impl Repo {
     /// Lands one changeset. See the module for its guarantees.
@@ -92,8 +97,6 @@ impl Repo {
     /// [`Error::Detached`], [`Error::UnderWay`], [`Error::Nothing`]: then nothing has happened.
     pub fn land(&self, landing: &Landing<'_>) -> Result<Landed> {
         let _lock = FileLock::exclusive(self.git_dir.join(LOCK), Wait::UntilFree)?;
-        // Under the lock, whatever lies there was left by a landing that was killed.
-        sweep(&self.git_dir, INDEX)?;
         recover_locked(self)?;
         self.refuse_operations()?;
         let branch = landing.head.branch.clone().ok_or(Error::Detached)?;
@@ -102,26 +105,33 @@ impl Repo {
         }
         let mut journal = Journal { branch: branch.clone(), commit: String::new(), files: Vec::new() };
         let old = landing.head.commit.as_deref();
+        let staged = self.staged(landing.changes)?;
+        let mut import = Import::start(self)?;
+        let mut known = BTreeMap::new();
         for change in landing.changes {
-            let tracked = self.tracked(old, &change.path)?;
-            let staged = self.staged(&change.path)?;
-            if staged != tracked && !(tracked.is_none() && staged.is_none()) {
+            let full = self.place(&change.path)?;
+            let tracked = match old {
+                Some(old) => import.find(old, &full)?,
+                None => None,
+            };
+            if staged.get(&full) != tracked.as_ref() {
                 return Err(Error::Staged { path: change.path.clone() });
             }
             let mode = tracked.map_or_else(|| "100644".to_owned(), |(mode, _)| mode);
-            let committed = match &change.committed {
-                Some(bytes) => Some((mode, self.write_blob(bytes)?)),
-                None => None,
+            let mut blob = |bytes: &Option<Vec<u8>>| -> Result<Option<String>> {
+                let Some(bytes) = bytes else { return Ok(None) };
+                let id = import.blob(bytes)?;
+                known.insert(id.clone(), bytes.clone());
+                Ok(Some(id))
             };
-            let blob = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|b| self.write_blob(b)).transpose();
             journal.files.push(JournalFile {
                 path: change.path.clone(),
                 before: blob(&change.based_on)?,
                 after: blob(&change.on_disk)?,
-                committed,
+                committed: blob(&change.committed)?.map(|id| (mode, id)),
             });
         }
-        journal.commit = self.commit(landing, &journal.files)?;
+        journal.commit = self.commit(import, landing, &journal.files)?;
         for change in landing.changes {
             if read_file(&self.fleet.join(&change.path))? != change.based_on {
                 return Err(Error::HandEdits { path: change.path.clone() });
@@ -130,89 +140,75 @@ impl Repo {
         let json = serde_json::to_vec(&journal).map_err(|_| Error::Answer("the journal"))?;
         fs::write_atomic(self.git_dir.join(JOURNAL), &json)?;
         let subject = landing.message.lines().next().unwrap_or_default();
-        let reason = format!("regrow: {subject}");
-        // The empty old value means: it must not exist.
-        let moved =
-            self.call(&["update-ref", "-m", &reason, &branch, &journal.commit, old.unwrap_or_default()]).output()?;
-        if !moved.status.success() {
+        // All zeros as the old value mean: it must not exist.
+        let none = "0".repeat(journal.commit.len());
+        let mut moves = vec![format!("update {branch} {} {}", journal.commit, old.unwrap_or(&none))];
+        if let Some((id, tip)) = landing.draft {
+            moves.push(self.landed_draft(id, tip));
+        }
+        if let Some(failed) = self.swap_refs(&moves, &format!("regrow: {subject}"))? {
             fs::remove_file(self.git_dir.join(JOURNAL))?;
-            let moved_away = self.head()?.commit.as_deref() != old;
-            return Err(if moved_away {
-                Error::Moved
-            } else {
-                self.call(&["update-ref", &branch]).failed(&moved).into()
-            });
+            if self.head()?.commit.as_deref() != old {
+                return Err(Error::Moved);
+            }
+            if let Some((id, tip)) = landing.draft
+                && self.draft(id)?.tip != tip
+            {
+                return Err(Error::DraftMoved(id.to_owned()));
+            }
+            return Err(self.call(&["update-ref", &branch]).failed(&failed).into());
         }
         // From here on it has landed: whatever fails now is finished by the next opening.
-        let _ = recover_locked(self);
+        let _ = follow(self, &journal, &known).and_then(|()| Ok(fs::remove_file(&self.git_dir.join(JOURNAL))?));
         Ok(Landed { revision: journal.commit })
     }
 
-    /// Makes the commit object and what it needs; nothing refers to it yet.
-    fn commit(&self, landing: &Landing<'_>, files: &[JournalFile]) -> Result<String> {
-        let index = fs::temporary_beside(&self.git_dir.join(INDEX));
-        let _guard = RemoveOnDrop(index.clone());
-        let with_index = |args: &[&str]| self.call(args).env("GIT_INDEX_FILE", &index);
+    /// Makes the commit object; nothing refers to it yet.
+    fn commit(&self, mut import: Import<'_>, landing: &Landing<'_>, files: &[JournalFile]) -> Result<String> {
         let old = landing.head.commit.as_deref();
-        match old {
-            Some(old) => with_index(&["read-tree", old]).run()?,
-            None => with_index(&["read-tree", "--empty"]).run()?,
+        let committer = identity::of(&self.git)?;
+        let author = match landing.author {
+            Some(name) => Identity { name: identity::clean(name), email: committer.email.clone() },
+            None => committer.clone(),
         };
-        let mut lines = Vec::new();
-        for file in files {
-            let full = self.full(&file.path);
-            let line = match &file.committed {
-                Some((mode, id)) => format!("{mode} {id}\t{full}\0"),
-                None => format!("0 {}\t{full}\0", "0".repeat(40)),
-            };
-            lines.extend_from_slice(line.as_bytes());
-        }
-        with_index(&["update-index", "-z", "--index-info"]).input(lines).run()?;
-        let tree = String::from_utf8_lossy(&with_index(&["write-tree"]).run()?.stdout).trim().to_owned();
-        if let Some(old) = old
-            && self.git.text(["rev-parse", "--verify", &format!("{old}^{{tree}}")])? == tree
-        {
+        let files: Vec<_> = files.iter().map(|f| (self.full(&f.path), f.committed.clone())).collect();
+        let before = old.map(|old| import.find_root(old)).transpose()?;
+        let (commit, tree) = import.commit(&NewCommit {
+            author: &author,
+            committer: &committer,
+            authored: landing.at.as_second(),
+            committed: landing.at.as_second(),
+            message: landing.message,
+            parent: old,
+            files_of: old,
+            files: &files,
+        })?;
+        if before == Some(tree) {
             return Err(Error::Nothing);
         }
-        let who = identity::of(&self.git)?;
-        let at = format!("@{} +0000", landing.at.as_second());
-        let mut args = vec!["commit-tree", "--no-gpg-sign", &tree];
-        if let Some(old) = old {
-            args.extend(["-p", old]);
-        }
-        let mut call = self.call(&args).input(format!("{}\n", landing.message.trim_end()));
-        for role in ["AUTHOR", "COMMITTER"] {
-            call = call
-                .env(format!("GIT_{role}_NAME"), &who.name)
-                .env(format!("GIT_{role}_EMAIL"), &who.email)
-                .env(format!("GIT_{role}_DATE"), &at);
-        }
-        Ok(String::from_utf8_lossy(&call.run()?.stdout).trim().to_owned())
-    }
-
-    fn write_blob(&self, bytes: &[u8]) -> Result<String> {
-        let output = self.call(&["hash-object", "-w", "--no-filters", "--stdin"]).input(bytes).run()?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        import.finish()?;
+        Ok(commit)
     }
 
     fn read_blob(&self, id: &str) -> Result<Vec<u8>> {
         Ok(self.call(&["cat-file", "blob", id]).run()?.stdout)
     }
 
-    /// Mode and object id of a path in a commit.
-    fn tracked(&self, commit: Option<&str>, path: &str) -> Result<Option<(String, String)>> {
-        let Some(commit) = commit else { return Ok(None) };
-        let output = self
-            .call(&["ls-tree", "-z", "--full-tree", commit, "--", &format!(":(literal){}", self.full(path))])
-            .run()?;
-        Ok(parse_entry(&output.stdout, 2))
-    }
-
-    /// Mode and object id of a path in the person's index.
-    fn staged(&self, path: &str) -> Result<Option<(String, String)>> {
-        let spec = format!(":(top,literal){}", self.full(path));
-        let output = self.call(&["ls-files", "-z", "--stage", "--", &spec]).run()?;
-        Ok(parse_entry(&output.stdout, 1))
+    /// Modes and object ids, by full path, of what the person's index has at the paths of these changes.
+    fn staged(&self, changes: &[Change]) -> Result<BTreeMap<String, (String, String)>> {
+        let mut args: Vec<String> = ["ls-files", "-z", "--stage", "--full-name", "--"].map(str::to_owned).into();
+        args.extend(changes.iter().map(|c| format!(":(top,literal){}", self.full(&c.path))));
+        let output = self.git.call(&args).run()?;
+        let mut staged = BTreeMap::new();
+        for line in output.stdout.split(|b| *b == 0).filter(|l| !l.is_empty()) {
+            let line = String::from_utf8_lossy(line);
+            let Some((fields, path)) = line.split_once('\t') else { continue };
+            let mut fields = fields.split(' ');
+            if let (Some(mode), Some(id)) = (fields.next(), fields.next()) {
+                staged.insert(path.to_owned(), (mode.to_owned(), id.to_owned()));
+            }
+        }
+        Ok(staged)
     }
 
     fn refuse_operations(&self) -> Result<()> {
@@ -228,14 +224,6 @@ impl Repo {
             None => Ok(()),
         }
     }
-}
-
-/// Parses `MODE … ID…\tPATH\0` with the id in field number `id`.
-fn parse_entry(output: &[u8], id: usize) -> Option<(String, String)> {
-    let line = String::from_utf8_lossy(output.split(|b| *b == 0).next()?).into_owned();
-    let (fields, _) = line.split_once('\t')?;
-    let fields: Vec<&str> = fields.split(' ').collect();
-    Some(((*fields.first()?).to_owned(), (*fields.get(id)?).to_owned()))
 }
 
 /// A regular file's bytes; anything else there counts as an edit that must not be overwritten.
@@ -267,40 +255,43 @@ fn recover_locked(repo: &Repo) -> Result<()> {
         let head = repo.head()?;
         // If the person has switched branches or committed since, git has already brought the files along.
         if head.branch.as_ref() == Some(&journal.branch) && head.commit.as_ref() == Some(&journal.commit) {
-            follow(repo, &journal)?;
+            follow(repo, &journal, &BTreeMap::new())?;
         }
     }
     Ok(fs::remove_file(&path)?)
 }
 
-/// Brings the touched files and their index entries along. Doing it twice does no harm.
-fn follow(repo: &Repo, journal: &Journal) -> Result<()> {
+/// Brings the touched files and their index entries along. Doing it twice does no harm. Blobs that are not `known` are
+/// read.
+fn follow(repo: &Repo, journal: &Journal, known: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+    let blob = |id: &String| known.get(id).map_or_else(|| repo.read_blob(id), |bytes| Ok(bytes.clone()));
+    let mut lines = String::new();
     for file in &journal.files {
         let path = repo.fleet.join(&file.path);
         if let (Some(dir), Some(name)) = (path.parent(), path.file_name()) {
             sweep(dir, &name.to_string_lossy())?;
         }
         let now = read_file(&path)?;
-        let before = file.before.as_deref().map(|id| repo.read_blob(id)).transpose()?;
+        let before = file.before.as_ref().map(blob).transpose()?;
         if now == before && file.before != file.after {
-            match file.after.as_deref() {
+            match &file.after {
                 Some(id) => {
                     if let Some(dir) = path.parent() {
                         fs::create_dir_all(dir)?;
                     }
-                    fs::write_atomic_with_mode(&path, &repo.read_blob(id)?, mode_on_disk(&path, file))?;
+                    fs::write_atomic_with_mode(&path, &blob(id)?, mode_on_disk(&path, file))?;
                     give_to_owner(repo, &path);
                 }
                 None => fs::remove_file(&path)?,
             }
         }
         let full = repo.full(&file.path);
-        let line = match &file.committed {
-            Some((mode, id)) => format!("{mode} {id}\t{full}\0"),
-            None => format!("0 {}\t{full}\0", "0".repeat(40)),
-        };
-        repo.call(&["update-index", "-z", "--index-info"]).input(line).run()?;
+        match &file.committed {
+            Some((mode, id)) => lines.push_str(&format!("{mode} {id}\t{full}\0")),
+            None => lines.push_str(&format!("0 {}\t{full}\0", "0".repeat(journal.commit.len()))),
+        }
     }
+    repo.call(&["update-index", "-z", "--index-info"]).input(lines).run()?;
     // Records the files' times, so that `git status` need not read them. It may say "needs update": fine.
     repo.call(&["update-index", "-q", "--refresh"]).output()?;
     Ok(())
@@ -333,16 +324,5 @@ fn give_to_owner(repo: &Repo, path: &Path) {
         && rustix::process::geteuid().is_root()
     {
         let _ = chown(path, Some(owner.uid()), Some(owner.gid()));
-    }
-}
-
-struct RemoveOnDrop(PathBuf);
-
-impl Drop for RemoveOnDrop {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-        let mut lock = self.0.as_os_str().to_owned();
-        lock.push(".lock");
-        let _ = fs::remove_file(PathBuf::from(lock));
     }
 }

@@ -7,20 +7,24 @@
 //! * [`Repo`]: a fleet's repository. [`Repo::head`], [`Repo::resolve`], [`Repo::dirty`].
 //! * [`Revision`]: the files of one commit, as [`regrow_config::Files`].
 //! * [`Repo::land`]: one changeset by compare-and-swap. The work tree follows; hand edits are never lost. See [`land`].
+//! * [`drafts`]: changes that are not history yet, each a commit of its own beside the branch.
 //! * [`Repo::log`], [`Repo::show`], [`Repo::diff`]: what changed, when, by whom, why. [`Repo::changed`]: between any two states.
 //!
 //! A fleet may lie in a subdirectory of its repository; all paths here are relative to the fleet.
 
 mod compare;
+pub mod drafts;
 mod error;
 mod git;
 mod identity;
+mod import;
 pub mod land;
 mod log;
 mod repo;
 mod revision;
 
 pub use compare::State;
+pub use drafts::{DraftChange, DraftRef, is_draft_id};
 pub use error::{Error, Result};
 pub use land::{Change, Landed, Landing};
 pub use log::{Changeset, PathChange};

@@ -110,6 +110,15 @@ impl Repo {
     }
 }
 
+/// Git's letter for a change, in words.
+pub(crate) fn change_word(letter: &str) -> &'static str {
+    match letter {
+        "A" => "added",
+        "D" => "removed",
+        _ => "changed",
+    }
+}
+
 /// Parses `git log -z --raw` with the format above: NUL-separated tokens, a header or a status line followed by a path.
 fn parse(output: &[u8], prefix: &str) -> Option<Vec<Changeset>> {
     let mut changesets: Vec<Changeset> = Vec::new();
@@ -119,11 +128,7 @@ fn parse(output: &[u8], prefix: &str) -> Option<Vec<Changeset>> {
         let token = token.trim_start_matches('\n');
         if let Some(status) = token.strip_prefix(':') {
             let path = String::from_utf8_lossy(tokens.next()?).into_owned();
-            let change = match status.chars().next_back()? {
-                'A' => "added",
-                'D' => "removed",
-                _ => "changed",
-            };
+            let change = change_word(status.get(status.len().saturating_sub(1)..).unwrap_or_default());
             if let Some(path) = path.strip_prefix(prefix) {
                 changesets.last_mut()?.paths.push(PathChange { path: path.to_owned(), change });
             }

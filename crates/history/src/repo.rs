@@ -1,6 +1,7 @@
 //! A fleet's repository: where it is, where HEAD is, what is edited.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use regrow_host::fs;
 use regrow_host::program::Program;
@@ -8,7 +9,7 @@ use regrow_host::program::Program;
 use crate::error::{Error, Result};
 use crate::git::Git;
 use crate::land;
-use crate::revision::Revision;
+use crate::revision::{Objects, Revision};
 
 /// A fleet's repository. Opening one finishes a landing that was interrupted.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct Repo {
     pub(crate) git_dir: PathBuf,
     /// The fleet's path in the repository: empty, or ending with '/'.
     pub(crate) prefix: String,
+    /// What answers about objects.
+    pub(crate) objects: Arc<Mutex<Objects>>,
 }
 
 /// Where HEAD is.
@@ -40,7 +43,7 @@ impl Repo {
         let fleet = std::fs::canonicalize(fleet).map_err(|e| fs::Error::new("find", fleet, e))?;
         let mut git = Git::new(&fleet);
         let (_, git_dir, prefix) = git.locate()?;
-        let repo = Repo { git, fleet, git_dir, prefix };
+        let repo = Repo { git, fleet, git_dir, prefix, objects: Arc::default() };
         land::recover(&repo)?;
         Ok(repo)
     }
@@ -62,6 +65,13 @@ impl Repo {
 
     /// Where HEAD is now.
     pub fn head(&self) -> Result<Head> {
+        // Both answers from one call, where there are both.
+        if let Some(both) = self.git.maybe(["rev-parse", "HEAD", "--symbolic-full-name", "HEAD"])?
+            && let Some((commit, name)) = both.split_once('\n')
+        {
+            let branch = (name != "HEAD").then(|| name.to_owned());
+            return Ok(Head { branch, commit: Some(commit.to_owned()) });
+        }
         let branch = self.git.maybe(["symbolic-ref", "--quiet", "HEAD"])?;
         let commit = self.git.maybe(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?;
         Ok(Head { branch, commit })
@@ -84,7 +94,12 @@ impl Repo {
 
     /// The files of a revision.
     pub fn revision(&self, revision: &str) -> Result<Revision> {
-        Ok(Revision::new(self.clone(), self.resolve(revision)?))
+        Ok(self.at(&self.resolve(revision)?))
+    }
+
+    /// The files of a commit whose full id is known. Revisions of one `Repo` share the process that reads.
+    pub fn at(&self, commit: &str) -> Revision {
+        Revision::new(self.clone(), commit.to_owned(), self.objects.clone())
     }
 
     /// The paths, below any of `below` (all, if empty), whose content on disk or in the index differs from HEAD.

@@ -18,11 +18,12 @@ use crate::repo::Repo;
 pub struct Revision {
     repo: Repo,
     commit: String,
-    objects: Mutex<Objects>,
+    objects: Arc<Mutex<Objects>>,
 }
 
+/// Reads objects, and remembers the trees.
 #[derive(Debug, Default)]
-struct Objects {
+pub(crate) struct Objects {
     batch: Option<Batch>,
     trees: BTreeMap<String, Arc<Vec<TreeEntry>>>,
 }
@@ -58,8 +59,8 @@ const DIR: u32 = 0o040000;
 const MAX_OBJECT: u64 = 64 << 20;
 
 impl Revision {
-    pub(crate) fn new(repo: Repo, commit: String) -> Revision {
-        Revision { repo, commit, objects: Mutex::default() }
+    pub(crate) fn new(repo: Repo, commit: String, objects: Arc<Mutex<Objects>>) -> Revision {
+        Revision { repo, commit, objects }
     }
 
     /// The full commit id.

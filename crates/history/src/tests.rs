@@ -55,7 +55,7 @@ impl Fixture {
 
     fn land_on(&self, head: &Head, changes: &[Change]) -> Result<Landed> {
         let at = "2026-01-02T03:04:05Z".parse().unwrap();
-        self.repo.land(&Landing { changes, message: "Say two\n\nBecause.", head, at })
+        self.repo.land(&Landing { changes, message: "Say two\n\nBecause.", head, at, author: None, draft: None })
     }
 }
 
@@ -234,14 +234,12 @@ fn an_interrupted_landing_is_finished_by_the_next_opening() {
     f.write("a", "1\n");
     std::fs::remove_file(f.path().join("b")).unwrap();
     f.write(".a.tmp-1-0", "half of it");
-    f.write(".git/.regrow-index.tmp-1-0", "half of it");
     std::fs::write(f.path().join(".git/regrow-landing.json"), journal.to_string()).unwrap();
     Repo::open(f.path()).unwrap();
     assert_eq!(f.git(&["status", "--porcelain"]), "");
     assert_eq!((f.disk("a").unwrap(), f.disk("b").unwrap()), ("2\n".into(), "b\n".into()));
     assert!(!f.path().join(".git/regrow-landing.json").exists());
     f.land(&[change("a", Some("2\n"), Some("3\n"))]).unwrap();
-    assert!(!f.path().join(".git/.regrow-index.tmp-1-0").exists());
 }
 
 #[test]
@@ -275,7 +273,7 @@ fn a_fleet_may_lie_below_the_top_of_its_repository() {
     assert_eq!(repo.revision("HEAD").unwrap().read("x").unwrap().unwrap(), b"x\n");
     let at = "2026-01-02T03:04:05Z".parse().unwrap();
     let changes = [change("x", Some("x\n"), Some("y\n"))];
-    repo.land(&Landing { changes: &changes, message: "y", head: &repo.head().unwrap(), at }).unwrap();
+    repo.land(&Landing { changes: &changes, message: "y", head: &repo.head().unwrap(), at, author: None, draft: None }).unwrap();
     assert_eq!(f.git(&["status", "--porcelain"]), "");
     let log = repo.log("HEAD", &[], 9).unwrap();
     assert_eq!(log.iter().map(|c| &*c.paths[0].path).collect::<Vec<_>>(), ["x", "x"]);

@@ -109,7 +109,7 @@ fn edit(ctx: &Context, server: &str, key: &str, edit: Edit<'_>, message: &str) -
         changes.push(change);
         report.lock = Some(lock);
     }
-    match repo.land(&Landing { changes: &changes, message, head: &head, at: ctx.now() }) {
+    match repo.land(&Landing { changes: &changes, message, head: &head, at: ctx.now(), author: None, draft: None }) {
         Ok(landed) => report.revision = Some(landed.revision),
         Err(regrow_history::Error::Nothing) => {}
         Err(e) => return Err(e.into()),

@@ -13,6 +13,7 @@
 //! * [`accounts`]: who may, where the pages can be reached by others.
 //! * [`compare`]: what differs between two texts, in words, effects, keys and text.
 //! * [`online`]: the local online server: switch, rollback, supervisor.
+//! * [`drafts`]: changes that are not history yet, and how they become it.
 //! * the other modules are one verb each.
 
 pub mod accounts;
@@ -24,6 +25,7 @@ pub mod compare;
 pub mod context;
 pub mod database;
 pub mod doctor;
+pub mod drafts;
 pub mod edit;
 pub mod error;
 pub mod evidence;

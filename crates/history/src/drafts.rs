@@ -1,0 +1,342 @@
+//! Drafts: changes that are not history yet.
+//!
+//! A draft is a ref `refs/regrow/drafts/<id>` at one commit whose only parent is the changeset that the draft is based
+//! on. Its tree is the text with the draft's changes, its message what the draft is called, followed by one line of data
+//! about it. Changing a draft makes another such commit and moves the ref by compare-and-swap: a draft is always wholly
+//! before or wholly after a change, whoever is killed when. The work tree and the index are not involved.
+//!
+//! A discarded draft moves to `refs/regrow/discarded/<id>`, from where it can be taken back for [`KEPT`]. Ids are never
+//! used twice while either of the two refs is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::identity::{self, Identity};
+use crate::import::{Import, NewCommit};
+use crate::repo::Repo;
+use crate::{PathChange, log};
+
+/// How long a discarded draft can be taken back.
+pub const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A draft as it is in git.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DraftRef {
+    /// Its id: `d1`.
+    pub id: String,
+    /// Its commit: a revision as any other.
+    pub tip: String,
+    /// The changeset it is based on.
+    pub base: String,
+    /// What it is called.
+    pub title: String,
+    /// Who made it.
+    pub owner: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was last changed (or discarded).
+    pub changed: Timestamp,
+    /// What else is kept with it, as its users wrote it.
+    pub data: serde_json::Value,
+    /// The fleet's files that differ from the base, sorted.
+    pub paths: Vec<PathChange>,
+}
+
+/// What a draft is to be after a change.
+#[derive(Debug, Clone)]
+pub struct DraftChange<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The tip that the change was computed from; `None` makes a new draft.
+    pub expected: Option<&'a str>,
+    /// The changeset it is based on.
+    pub base: &'a str,
+    /// The commit that the files not named in `files` are taken from.
+    pub files_of: &'a str,
+    /// What it is called; one line.
+    pub title: &'a str,
+    /// Who made it.
+    pub owner: &'a str,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When this change is made.
+    pub at: Timestamp,
+    /// What else is kept with it.
+    pub data: &'a serde_json::Value,
+    /// Fleet paths with their bytes; `None` removes the file.
+    pub files: &'a BTreeMap<String, Option<Vec<u8>>>,
+}
+
+const DRAFTS: &str = "refs/regrow/drafts/";
+const DISCARDED: &str = "refs/regrow/discarded/";
+/// The line of the message that holds the data.
+const DATA: &str = "Regrow-Draft: ";
+
+/// The line of data.
+#[derive(Debug, Serialize, Deserialize)]
+struct Data {
+    owner: String,
+    created: Timestamp,
+    #[serde(default)]
+    data: serde_json::Value,
+}
+
+/// Whether a text can be a draft's id: letters, digits, `-` and `_`, at most 40, and not the name of the edits on disk.
+pub fn is_draft_id(id: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    !id.is_empty() && id.len() <= 40 && id.bytes().all(good) && !id.starts_with('-') && id != "disk"
+}
+
+impl Repo {
+    /// All drafts, the one changed last first.
+    pub fn drafts(&self) -> Result<Vec<DraftRef>> {
+        let mut drafts = self.draft_refs(DRAFTS)?;
+        self.add_paths(&mut drafts)?;
+        drafts.sort_by(|a, b| b.changed.cmp(&a.changed).then_with(|| a.id.cmp(&b.id)));
+        Ok(drafts)
+    }
+
+    /// The discarded drafts that can still be taken back, the last one first.
+    pub fn discarded_drafts(&self) -> Result<Vec<DraftRef>> {
+        let mut drafts = self.draft_refs(DISCARDED)?;
+        drafts.sort_by(|a, b| b.changed.cmp(&a.changed).then_with(|| a.id.cmp(&b.id)));
+        Ok(drafts)
+    }
+
+    /// One draft.
+    ///
+    /// # Errors
+    /// [`Error::NoDraft`].
+    pub fn draft(&self, id: &str) -> Result<DraftRef> {
+        let none = || Error::NoDraft(id.to_owned());
+        if !is_draft_id(id) {
+            return Err(none());
+        }
+        let mut drafts = self.draft_refs(&format!("{DRAFTS}{id}"))?;
+        self.add_paths(&mut drafts)?;
+        drafts.pop().ok_or_else(none)
+    }
+
+    /// An id that no draft has: `d1`, `d2`…
+    pub fn free_draft_id(&self) -> Result<String> {
+        let output = self.call(&["for-each-ref", "--format=%(refname)", DRAFTS, DISCARDED]).run()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let taken: BTreeSet<&str> = text.lines().filter_map(|name| name.rsplit('/').next()).collect();
+        let mut n = 1usize;
+        while taken.contains(&*format!("d{n}")) {
+            n += 1;
+        }
+        Ok(format!("d{n}"))
+    }
+
+    /// Makes or changes a draft; returns its tip. Nothing else is touched.
+    ///
+    /// # Errors
+    /// [`Error::DraftMoved`] if the draft is not where [`DraftChange::expected`] says.
+    pub fn write_draft(&self, change: &DraftChange<'_>) -> Result<String> {
+        if !is_draft_id(change.id) {
+            return Err(Error::NoDraft(change.id.to_owned()));
+        }
+        let mut import = Import::start(self)?;
+        let mut files = Vec::new();
+        for (path, bytes) in change.files {
+            let full = self.place(path)?;
+            let entry = match bytes {
+                Some(bytes) => {
+                    let mode = match import.find(change.files_of, &full)? {
+                        Some((mode, _)) if mode == "100755" => mode,
+                        _ => "100644".to_owned(),
+                    };
+                    Some((mode, import.blob(bytes)?))
+                }
+                None => None,
+            };
+            files.push((full, entry));
+        }
+        let data =
+            Data { owner: change.owner.to_owned(), created: change.created, data: change.data.clone() };
+        let data = serde_json::to_string(&data).map_err(|_| Error::Answer("the draft's data"))?;
+        let title = one_line(change.title);
+        let who = Identity { name: identity::clean(change.owner), email: "draft@regrow".to_owned() };
+        let (tip, _) = import.commit(&NewCommit {
+            author: &who,
+            committer: &who,
+            authored: change.created.as_second(),
+            committed: change.at.as_second(),
+            message: &format!("{title}\n\n{DATA}{data}"),
+            parent: Some(change.base),
+            files_of: Some(change.files_of),
+            files: &files,
+        })?;
+        import.finish()?;
+        let none = "0".repeat(tip.len());
+        let old = change.expected.unwrap_or(&none);
+        self.swap(&[format!("update {DRAFTS}{} {tip} {old}", change.id)], change.id)?;
+        Ok(tip)
+    }
+
+    /// Sets a draft aside; it can be taken back for [`KEPT`]. Those that were set aside longer ago are forgotten.
+    ///
+    /// # Errors
+    /// [`Error::NoDraft`], [`Error::DraftMoved`].
+    pub fn discard_draft(&self, id: &str, at: Timestamp) -> Result<DraftRef> {
+        let draft = self.draft(id)?;
+        let aside = self.again(&draft, at)?;
+        let mut lines = vec![
+            format!("delete {DRAFTS}{id} {}", draft.tip),
+            format!("update {DISCARDED}{id} {aside}"),
+        ];
+        for old in self.draft_refs(DISCARDED)? {
+            let age = at.as_second() - old.changed.as_second();
+            if old.id != id && age > KEPT.as_secs() as i64 {
+                lines.push(format!("delete {DISCARDED}{} {}", old.id, old.tip));
+            }
+        }
+        self.swap(&lines, id)?;
+        Ok(draft)
+    }
+
+    /// Takes a discarded draft back.
+    ///
+    /// # Errors
+    /// [`Error::NoDraft`] if there is none of that id, or it was forgotten.
+    pub fn restore_draft(&self, id: &str, at: Timestamp) -> Result<()> {
+        let none = || Error::NoDraft(id.to_owned());
+        if !is_draft_id(id) {
+            return Err(none());
+        }
+        let draft = self.draft_refs(&format!("{DISCARDED}{id}"))?.pop().ok_or_else(none)?;
+        let back = self.again(&draft, at)?;
+        let free = "0".repeat(back.len());
+        let lines = [format!("delete {DISCARDED}{id} {}", draft.tip), format!("update {DRAFTS}{id} {back} {free}")];
+        self.swap(&lines, id)
+    }
+
+    /// Removes the ref of a draft that has landed.
+    pub(crate) fn landed_draft(&self, id: &str, tip: &str) -> String {
+        let _ = self;
+        format!("delete {DRAFTS}{id} {tip}")
+    }
+
+    /// The same draft with another time.
+    fn again(&self, draft: &DraftRef, at: Timestamp) -> Result<String> {
+        let data = Data { owner: draft.owner.clone(), created: draft.created, data: draft.data.clone() };
+        let data = serde_json::to_string(&data).map_err(|_| Error::Answer("the draft's data"))?;
+        let who = Identity { name: identity::clean(&draft.owner), email: "draft@regrow".to_owned() };
+        let mut import = Import::start(self)?;
+        let (tip, _) = import.commit(&NewCommit {
+            author: &who,
+            committer: &who,
+            authored: draft.created.as_second(),
+            committed: at.as_second(),
+            message: &format!("{}\n\n{DATA}{data}", one_line(&draft.title)),
+            parent: Some(&draft.base),
+            files_of: Some(&draft.tip),
+            files: &[],
+        })?;
+        import.finish()?;
+        Ok(tip)
+    }
+
+    /// Moves refs, all or none.
+    fn swap(&self, lines: &[String], id: &str) -> Result<()> {
+        let moved = self.swap_refs(lines, "regrow: draft")?;
+        match moved {
+            None => Ok(()),
+            Some(_) if self.draft_refs(&format!("{DRAFTS}{id}"))?.is_empty() => Err(Error::NoDraft(id.to_owned())),
+            Some(failed) if failed.stderr.contains("cannot lock ref") => Err(Error::DraftMoved(id.to_owned())),
+            Some(failed) => Err(self.call(&["update-ref", "--stdin"]).failed(&failed).into()),
+        }
+    }
+
+    /// Moves refs by one transaction; what git said if it would not.
+    pub(crate) fn swap_refs(
+        &self,
+        lines: &[String],
+        reason: &str,
+    ) -> Result<Option<regrow_host::program::Output>> {
+        let mut input = String::from("start\n");
+        for line in lines {
+            input.push_str(line);
+            input.push('\n');
+        }
+        input.push_str("prepare\ncommit\n");
+        let reason = one_line(reason);
+        let output = self.call(&["update-ref", "-m", &reason, "--stdin"]).input(input).output()?;
+        Ok((!output.status.success()).then_some(output))
+    }
+
+    fn draft_refs(&self, below: &str) -> Result<Vec<DraftRef>> {
+        let format = "--format=%(refname)%00%(objectname)%00%(parent)%00%(committerdate:unix)%00%(contents)%00";
+        let output = self.call(&["for-each-ref", format, below]).run()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let fields: Vec<&str> = text.split('\0').collect();
+        let drafts = fields.chunks_exact(5).filter_map(|f| parse(f[0].trim_start_matches('\n'), f[1], f[2], f[3], f[4]));
+        Ok(drafts.collect())
+    }
+
+    /// Fills in what differs from the base, for all drafts at once.
+    fn add_paths(&self, drafts: &mut [DraftRef]) -> Result<()> {
+        if drafts.is_empty() {
+            return Ok(());
+        }
+        let input: String = drafts.iter().map(|d| format!("{}\n", d.tip)).collect();
+        let output =
+            self.call(&["diff-tree", "--stdin", "-r", "-z", "--name-status", "--no-renames"]).input(input).run()?;
+        let mut tokens = output.stdout.split(|b| *b == 0).map(|t| String::from_utf8_lossy(t).into_owned());
+        let mut current: Option<String> = None;
+        while let Some(token) = tokens.next() {
+            let token = token.trim_start_matches('\n');
+            match token {
+                "" => {}
+                "A" | "D" | "M" | "T" => {
+                    let path = tokens.next().unwrap_or_default();
+                    let draft = drafts.iter_mut().find(|d| Some(&d.tip) == current.as_ref());
+                    if let (Some(draft), Some(path)) = (draft, path.strip_prefix(&self.prefix)) {
+                        draft.paths.push(PathChange { path: path.to_owned(), change: log::change_word(token) });
+                    }
+                }
+                id => current = Some(id.to_owned()),
+            }
+        }
+        for draft in drafts {
+            draft.paths.sort();
+        }
+        Ok(())
+    }
+
+    /// A fleet path as the repository names it, if a file can be there.
+    pub(crate) fn place(&self, path: &str) -> Result<String> {
+        let bad = |part: &str| {
+            part.is_empty() || part == "." || part == ".." || part.eq_ignore_ascii_case(".git") || part.contains('\0')
+        };
+        if path.split('/').any(bad) { Err(Error::BadPath(path.to_owned())) } else { Ok(self.full(path)) }
+    }
+}
+
+fn parse(name: &str, tip: &str, parent: &str, changed: &str, message: &str) -> Option<DraftRef> {
+    let id = name.strip_prefix(DRAFTS).or_else(|| name.strip_prefix(DISCARDED))?;
+    let json = message.lines().rev().find_map(|line| line.strip_prefix(DATA))?;
+    let data: Data = serde_json::from_str(json).ok()?;
+    Some(DraftRef {
+        id: id.to_owned(),
+        tip: tip.to_owned(),
+        base: parent.split(' ').next().filter(|p| !p.is_empty())?.to_owned(),
+        title: message.lines().next().unwrap_or_default().trim().to_owned(),
+        owner: data.owner,
+        created: data.created,
+        changed: Timestamp::from_second(changed.parse().ok()?).ok()?,
+        data: data.data,
+        paths: Vec::new(),
+    })
+}
+
+fn one_line(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line = line.trim();
+    if line.is_empty() { "Draft".to_owned() } else { line.chars().take(200).collect() }
+}

@@ -1,0 +1,376 @@
+//! From draft to changeset.
+//!
+//! The draft's changes are merged into the last changeset, and then into the text on disk, so that hand edits stay hand
+//! edits: what is committed has only the draft's changes, what is on disk has both. Where the same key was changed in
+//! two ways, nothing lands: the person decides ([`choose`]), and the decision is kept with the draft. A decision holds
+//! for the values that it was made about; if one of them changes, it is asked again.
+
+use std::collections::BTreeMap;
+
+use regrow_config::edit::{self as text_edit, Edit};
+use regrow_config::merge::Choice;
+use regrow_config::{DiskFiles, Files, KeyPath};
+use regrow_history::{Change, DraftChange, DraftRef, Head, Landing, Repo};
+use serde::{Deserialize, Serialize};
+
+use super::merge::{self, Choices, Conflict, Merged, With};
+use super::{DISK, Data, TRIES, bytes_at, open, relock, rewrite, suggest};
+use crate::Answer;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::lock::LockReport;
+
+/// A decision about a conflict, with the values that it was made about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The file.
+    pub path: String,
+    /// The key; `None` for the whole file.
+    pub key: Option<KeyPath>,
+    /// What the draft was in conflict with.
+    pub with: With,
+    /// The value there.
+    pub theirs: Option<String>,
+    /// The draft's value.
+    pub yours: Option<String>,
+    /// What was chosen.
+    pub choice: Choice,
+}
+
+/// What became of a landing.
+#[derive(Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is a changeset.
+    Landed(Landed),
+    /// Keys must be decided first; nothing was done.
+    Conflicts {
+        /// All of them, also those that are decided already.
+        conflicts: Vec<Conflict>,
+    },
+}
+
+impl Answer for Outcome {
+    fn is_yes(&self) -> bool {
+        matches!(self, Outcome::Landed(_))
+    }
+}
+
+/// A draft that is a changeset now.
+#[derive(Debug, Serialize)]
+pub struct Landed {
+    /// The changeset.
+    pub revision: String,
+    /// Its message.
+    pub message: String,
+    /// The files it changes.
+    pub files: Vec<String>,
+    /// New locks, if the change made them necessary.
+    pub locks: Vec<LockReport>,
+    /// Files that keep edits on disk that are not in the changeset.
+    pub still_edited: Vec<String>,
+}
+
+/// A draft merged with what is there now.
+pub(crate) struct Taken {
+    pub(crate) head: Head,
+    /// The head's commit.
+    pub(crate) commit: String,
+    /// New bytes by path, over the head.
+    pub(crate) files: BTreeMap<String, Option<Vec<u8>>>,
+    pub(crate) conflicts: Vec<Conflict>,
+}
+
+impl Taken {
+    pub(crate) fn is_decided(&self) -> bool {
+        self.conflicts.iter().all(|c| c.choice.is_some())
+    }
+}
+
+/// Merges a draft into the last changeset.
+pub(crate) fn take(repo: &Repo, draft: &DraftRef) -> Result<Taken> {
+    let head = repo.head()?;
+    let Some(commit) = head.commit.clone() else { return Err(regrow_history::Error::Unborn.into()) };
+    let (base, tip, now) = (repo.at(&draft.base), repo.at(&draft.tip), repo.at(&commit));
+    let decisions = Data::of(draft).decisions;
+    let mut taken = Taken { head, commit: commit.clone(), files: BTreeMap::new(), conflicts: Vec::new() };
+    for change in &draft.paths {
+        let path = &change.path;
+        let yours = bytes_at(&tip, path)?;
+        if draft.base == commit {
+            taken.files.insert(path.clone(), yours);
+            continue;
+        }
+        let (base, theirs) = (bytes_at(&base, path)?, bytes_at(&now, path)?);
+        let texts = [base.as_deref(), theirs.as_deref(), yours.as_deref()];
+        let merged = decided(path, texts, With::Changeset, &decisions)?;
+        if merged.bytes != theirs {
+            taken.files.insert(path.clone(), merged.bytes);
+        }
+        taken.conflicts.extend(merged.conflicts);
+    }
+    Ok(taken)
+}
+
+/// Merges with those decisions that were made about these very values.
+fn decided(path: &str, texts: [Option<&[u8]>; 3], with: With, decisions: &[Decision]) -> Result<Merged> {
+    let open = merge::merge(path, texts, with, &Choices::new())?;
+    let mut choices = Choices::new();
+    for c in &open.conflicts {
+        let fits = |d: &&Decision| {
+            d.path == path && d.key == c.key && d.with == with && d.theirs == c.theirs && d.yours == c.yours
+        };
+        if let Some(decision) = decisions.iter().find(fits) {
+            choices.insert(c.key.clone(), decision.choice.clone());
+        }
+    }
+    if choices.is_empty() { Ok(open) } else { merge::merge(path, texts, with, &choices) }
+}
+
+/// A file of a landing.
+struct Placed {
+    change: Change,
+    conflicts: Vec<Conflict>,
+}
+
+/// Brings one file's change together with what is on disk.
+fn place(path: &str, texts: [Option<Vec<u8>>; 3], decisions: &[Decision]) -> Result<Placed> {
+    let [head, disk, new] = texts;
+    if disk == head {
+        return Ok(Placed { change: Change::new(path, head, new), conflicts: Vec::new() });
+    }
+    if merge::is_lock(path) {
+        // A lock that was made for edits on disk belongs to them.
+        let change =
+            Change { path: path.to_owned(), based_on: disk.clone(), committed: new, on_disk: disk };
+        return Ok(Placed { change, conflicts: Vec::new() });
+    }
+    let merged = decided(path, [head.as_deref(), disk.as_deref(), new.as_deref()], With::Disk, decisions)?;
+    let mut committed = new;
+    if merged.is_decided() {
+        for c in &merged.conflicts {
+            committed = agree(c, head.as_deref(), disk.as_deref(), committed)?;
+        }
+    }
+    let change = Change { path: path.to_owned(), based_on: disk, committed, on_disk: merged.bytes };
+    Ok(Placed { change, conflicts: merged.conflicts })
+}
+
+/// What is decided between the draft and an edit on disk holds for both.
+fn agree(c: &Conflict, head: Option<&[u8]>, disk: Option<&[u8]>, committed: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
+    let Some(choice) = &c.choice else { return Ok(committed) };
+    let Some(key) = &c.key else {
+        return Ok(match choice {
+            Choice::Base => head.map(<[u8]>::to_vec),
+            Choice::Theirs => disk.map(<[u8]>::to_vec),
+            Choice::Value(text) => Some(text.clone().into_bytes()),
+            Choice::Ours => committed,
+        });
+    };
+    let value = match choice {
+        Choice::Ours => return Ok(committed),
+        Choice::Base => c.base.clone(),
+        Choice::Theirs => c.theirs.clone(),
+        Choice::Value(value) => Some(value.clone()),
+    };
+    let Ok(text) = String::from_utf8(committed.clone().unwrap_or_default()) else { return Ok(committed) };
+    let key = key.to_string();
+    let edit = match value {
+        Some(value) => Edit::Set { key, value },
+        None => Edit::Unset { key, comments: Default::default() },
+    };
+    Ok(Some(text_edit::apply(&text, &edit)?.apply(&text).into_bytes()))
+}
+
+/// Everything about a landing, worked out; nothing is written yet.
+struct Plan {
+    draft: DraftRef,
+    taken: Taken,
+    changes: Vec<Change>,
+    conflicts: Vec<Conflict>,
+    locks: Vec<LockReport>,
+}
+
+fn plan(ctx: &Context, repo: &Repo, id: &str, with_locks: bool) -> Result<Plan> {
+    let draft = repo.draft(id)?;
+    let mut taken = take(repo, &draft)?;
+    let decisions = Data::of(&draft).decisions;
+    let disk = DiskFiles::new(ctx.fleet()?)?;
+    let now = repo.at(&taken.commit);
+    let mut conflicts = taken.conflicts.clone();
+    let mut locks = Vec::new();
+    if with_locks && taken.is_decided() {
+        locks = relock::relock(ctx, &now, &mut taken.files)?;
+    }
+    let mut changes = Vec::new();
+    for (path, new) in &taken.files {
+        let texts = [bytes_at(&now, path)?, disk.read(path)?, new.clone()];
+        let placed = place(path, texts, &decisions)?;
+        conflicts.extend(placed.conflicts);
+        changes.push(placed.change);
+    }
+    Ok(Plan { draft, taken, changes, conflicts, locks })
+}
+
+/// What must be decided, or was, before a draft can land: with later changesets, and with edits on disk.
+pub fn conflicts(ctx: &Context, id: &str) -> Result<Vec<Conflict>> {
+    if id == DISK {
+        return Ok(Vec::new());
+    }
+    Ok(plan(ctx, &open(ctx)?, id, false)?.conflicts)
+}
+
+/// Decides a conflict; the decision is kept with the draft. `None` as the choice takes the decision back.
+///
+/// # Errors
+/// If there is no such conflict, or a value is no value.
+pub fn choose(
+    ctx: &Context,
+    id: &str,
+    path: &str,
+    key: Option<&KeyPath>,
+    with: With,
+    choice: Option<Choice>,
+) -> Result<Vec<Conflict>> {
+    let repo = open(ctx)?;
+    for _ in 0..TRIES {
+        let plan = plan(ctx, &repo, id, false)?;
+        let found = plan.conflicts.iter().find(|c| c.path == path && c.key.as_ref() == key && c.with == with);
+        let Some(conflict) = found else {
+            let what = key.map_or_else(|| path.to_owned(), |key| format!("{key} in {path}"));
+            return Err(Error::mistake_with(
+                format!("there is nothing to decide about {what} any more"),
+                "look at the draft again",
+            ));
+        };
+        let mut data = Data::of(&plan.draft);
+        data.decisions.retain(|d| !(d.path == path && d.key.as_ref() == key && d.with == with));
+        if let Some(choice) = &choice {
+            data.decisions.push(Decision {
+                path: path.to_owned(),
+                key: key.cloned(),
+                with,
+                theirs: conflict.theirs.clone(),
+                yours: conflict.yours.clone(),
+                choice: choice.clone(),
+            });
+            check_value(choice, key)?;
+        }
+        match rewrite(ctx, &repo, &plan.draft, None, &data) {
+            Ok(_) => return conflicts(ctx, id),
+            Err(Error::History(regrow_history::Error::DraftMoved(_))) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(regrow_history::Error::DraftMoved(id.to_owned()).into())
+}
+
+/// Refuses a value that could not stand in a text.
+fn check_value(choice: &Choice, key: Option<&KeyPath>) -> Result<()> {
+    if let (Choice::Value(value), Some(_)) = (choice, key) {
+        text_edit::apply("", &Edit::Set { key: "value".to_owned(), value: value.clone() })?;
+    }
+    Ok(())
+}
+
+/// Makes a draft one changeset. Without a message, one is suggested in words.
+///
+/// # Errors
+/// If the draft changes nothing, the branch cannot take a changeset now, or a file cannot be written: then text and
+/// history are as they were.
+pub fn land(ctx: &Context, id: &str, message: Option<&str>) -> Result<Outcome> {
+    if message.is_some_and(|m| m.trim().is_empty()) {
+        return Err(Error::mistake_with("the message is empty", "say in a few words what the change is for"));
+    }
+    if id == DISK {
+        return super::disk::land_disk(ctx, None, message).map(Outcome::Landed);
+    }
+    let repo = open(ctx)?;
+    for _ in 0..TRIES {
+        let plan = plan(ctx, &repo, id, true)?;
+        if plan.conflicts.iter().any(|c| c.choice.is_none()) {
+            return Ok(Outcome::Conflicts { conflicts: plan.conflicts });
+        }
+        if plan.taken.files.is_empty() {
+            return Err(Error::mistake_with(
+                format!("the draft {id} changes nothing"),
+                format!("change something in it first, or discard it: regrow draft discard {id}"),
+            ));
+        }
+        let message = match message {
+            Some(message) => message.trim().to_owned(),
+            None => suggest::of_files(&repo.at(&plan.taken.commit), &plan.taken.files)?,
+        };
+        let landed = repo.land(&Landing {
+            changes: &plan.changes,
+            message: &message,
+            head: &plan.taken.head,
+            at: ctx.now(),
+            author: Some(&plan.draft.owner),
+            draft: Some((&plan.draft.id, &plan.draft.tip)),
+        });
+        match landed {
+            Ok(landed) => {
+                let edited = |c: &&Change| c.committed != c.on_disk;
+                return Ok(Outcome::Landed(Landed {
+                    revision: landed.revision,
+                    message,
+                    files: plan.changes.iter().map(|c| c.path.clone()).collect(),
+                    locks: plan.locks,
+                    still_edited: plan.changes.iter().filter(edited).map(|c| c.path.clone()).collect(),
+                }));
+            }
+            // Somebody was quicker, or an editor saved in between: look again.
+            Err(
+                regrow_history::Error::Moved
+                | regrow_history::Error::DraftMoved(_)
+                | regrow_history::Error::HandEdits { .. },
+            ) => {}
+            Err(regrow_history::Error::Nothing) => {
+                return Err(Error::mistake_with(
+                    format!("the last changeset says already what the draft {id} says"),
+                    format!("it can be discarded: regrow draft discard {id}"),
+                ));
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Err(regrow_history::Error::Moved.into())
+}
+
+/// Brings a draft onto the last changeset, with its decisions. Returns what is left to decide; then nothing is done.
+pub(crate) fn refresh(ctx: &Context, repo: &Repo, id: &str, locks: bool) -> Result<(DraftRef, Vec<LockReport>, Vec<Conflict>)> {
+    for _ in 0..TRIES {
+        let draft = repo.draft(id)?;
+        let mut taken = take(repo, &draft)?;
+        if !taken.is_decided() {
+            return Ok((draft, Vec::new(), taken.conflicts));
+        }
+        let before = taken.files.clone();
+        let reports =
+            if locks { relock::relock(ctx, &repo.at(&taken.commit), &mut taken.files)? } else { Vec::new() };
+        if draft.base == taken.commit && before == taken.files {
+            return Ok((draft, reports, Vec::new()));
+        }
+        let mut data = Data::of(&draft);
+        data.decisions.retain(|d| d.with != With::Changeset);
+        let written = repo.write_draft(&DraftChange {
+            id,
+            expected: Some(&draft.tip),
+            base: &taken.commit,
+            files_of: &taken.commit,
+            title: &draft.title,
+            owner: &draft.owner,
+            created: draft.created,
+            at: draft.changed,
+            data: &data.to_json(),
+            files: &taken.files,
+        });
+        match written {
+            Ok(_) => return Ok((repo.draft(id)?, reports, Vec::new())),
+            Err(regrow_history::Error::DraftMoved(_)) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Err(regrow_history::Error::DraftMoved(id.to_owned()).into())
+}
