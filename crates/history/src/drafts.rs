@@ -157,8 +157,7 @@ impl Repo {
             };
             files.push((full, entry));
         }
-        let data =
-            Data { owner: change.owner.to_owned(), created: change.created, data: change.data.clone() };
+        let data = Data { owner: change.owner.to_owned(), created: change.created, data: change.data.clone() };
         let data = serde_json::to_string(&data).map_err(|_| Error::Answer("the draft's data"))?;
         let title = one_line(change.title);
         let who = Identity { name: identity::clean(change.owner), email: "draft@regrow".to_owned() };
@@ -186,10 +185,7 @@ impl Repo {
     pub fn discard_draft(&self, id: &str, at: Timestamp) -> Result<DraftRef> {
         let draft = self.draft(id)?;
         let aside = self.again(&draft, at)?;
-        let mut lines = vec![
-            format!("delete {DRAFTS}{id} {}", draft.tip),
-            format!("update {DISCARDED}{id} {aside}"),
-        ];
+        let mut lines = vec![format!("delete {DRAFTS}{id} {}", draft.tip), format!("update {DISCARDED}{id} {aside}")];
         for old in self.draft_refs(DISCARDED)? {
             let age = at.as_second() - old.changed.as_second();
             if old.id != id && age > KEPT.as_secs() as i64 {
@@ -254,11 +250,7 @@ impl Repo {
     }
 
     /// Moves refs by one transaction; what git said if it would not.
-    pub(crate) fn swap_refs(
-        &self,
-        lines: &[String],
-        reason: &str,
-    ) -> Result<Option<regrow_host::program::Output>> {
+    pub(crate) fn swap_refs(&self, lines: &[String], reason: &str) -> Result<Option<regrow_host::program::Output>> {
         let mut input = String::from("start\n");
         for line in lines {
             input.push_str(line);
@@ -275,7 +267,8 @@ impl Repo {
         let output = self.call(&["for-each-ref", format, below]).run()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let fields: Vec<&str> = text.split('\0').collect();
-        let drafts = fields.chunks_exact(5).filter_map(|f| parse(f[0].trim_start_matches('\n'), f[1], f[2], f[3], f[4]));
+        let drafts =
+            fields.chunks_exact(5).filter_map(|f| parse(f[0].trim_start_matches('\n'), f[1], f[2], f[3], f[4]));
         Ok(drafts.collect())
     }
 

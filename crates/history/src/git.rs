@@ -33,6 +33,12 @@ impl Git {
         program.args(args)
     }
 
+    /// Runs it; the answer must be UTF-8. Trailing line ends are removed.
+    pub(crate) fn text<A: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<String> {
+        let output = self.call(args).run()?;
+        Ok(text_of(output))
+    }
+
     /// Runs it; any exit status but 0 means "there is none".
     pub(crate) fn maybe<A: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<Option<String>> {
         let output = self.call(args).output()?;

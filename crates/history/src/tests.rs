@@ -273,7 +273,8 @@ fn a_fleet_may_lie_below_the_top_of_its_repository() {
     assert_eq!(repo.revision("HEAD").unwrap().read("x").unwrap().unwrap(), b"x\n");
     let at = "2026-01-02T03:04:05Z".parse().unwrap();
     let changes = [change("x", Some("x\n"), Some("y\n"))];
-    repo.land(&Landing { changes: &changes, message: "y", head: &repo.head().unwrap(), at, author: None, draft: None }).unwrap();
+    repo.land(&Landing { changes: &changes, message: "y", head: &repo.head().unwrap(), at, author: None, draft: None })
+        .unwrap();
     assert_eq!(f.git(&["status", "--porcelain"]), "");
     let log = repo.log("HEAD", &[], 9).unwrap();
     assert_eq!(log.iter().map(|c| &*c.paths[0].path).collect::<Vec<_>>(), ["x", "x"]);

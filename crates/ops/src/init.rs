@@ -69,7 +69,14 @@ pub fn init(ctx: &Context, dir: &Path, mirror: Option<&str>, suite: Option<&str>
     let changes: Vec<Change> =
         files.iter().map(|file| Change::new(&file.path, None, Some(file.text.clone().into_bytes()))).collect();
     let message = format!("Begin with the example server {}", example::SERVER);
-    let landed = repo.land(&Landing { changes: &changes, message: &message, head: &repo.head()?, at: ctx.now(), author: None, draft: None })?;
+    let landed = repo.land(&Landing {
+        changes: &changes,
+        message: &message,
+        head: &repo.head()?,
+        at: ctx.now(),
+        author: None,
+        draft: None,
+    })?;
     let used = |a: &Archive| UsedArchive { mirror: a.mirror.clone(), suites: a.suites.clone() };
     Ok(InitReport {
         fleet: dir,

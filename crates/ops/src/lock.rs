@@ -173,7 +173,14 @@ fn write(
     }
     let changes = [Change::new(&report.file, before, Some(after))];
     let message = message(server, report);
-    match repo.land(&Landing { changes: &changes, message: &message, head: &head, at: ctx.now(), author: None, draft: None }) {
+    match repo.land(&Landing {
+        changes: &changes,
+        message: &message,
+        head: &head,
+        at: ctx.now(),
+        author: None,
+        draft: None,
+    }) {
         Ok(landed) => Ok(Some(landed.revision)),
         Err(regrow_history::Error::Nothing) => Ok(None),
         Err(e) => Err(e.into()),

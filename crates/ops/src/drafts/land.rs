@@ -141,8 +141,7 @@ fn place(path: &str, texts: [Option<Vec<u8>>; 3], decisions: &[Decision]) -> Res
     }
     if merge::is_lock(path) {
         // A lock that was made for edits on disk belongs to them.
-        let change =
-            Change { path: path.to_owned(), based_on: disk.clone(), committed: new, on_disk: disk };
+        let change = Change { path: path.to_owned(), based_on: disk.clone(), committed: new, on_disk: disk };
         return Ok(Placed { change, conflicts: Vec::new() });
     }
     let merged = decided(path, [head.as_deref(), disk.as_deref(), new.as_deref()], With::Disk, decisions)?;
@@ -157,7 +156,12 @@ fn place(path: &str, texts: [Option<Vec<u8>>; 3], decisions: &[Decision]) -> Res
 }
 
 /// What is decided between the draft and an edit on disk holds for both.
-fn agree(c: &Conflict, head: Option<&[u8]>, disk: Option<&[u8]>, committed: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
+fn agree(
+    c: &Conflict,
+    head: Option<&[u8]>,
+    disk: Option<&[u8]>,
+    committed: Option<Vec<u8>>,
+) -> Result<Option<Vec<u8>>> {
     let Some(choice) = &c.choice else { return Ok(committed) };
     let Some(key) = &c.key else {
         return Ok(match choice {
@@ -339,7 +343,12 @@ pub fn land(ctx: &Context, id: &str, message: Option<&str>) -> Result<Outcome> {
 }
 
 /// Brings a draft onto the last changeset, with its decisions. Returns what is left to decide; then nothing is done.
-pub(crate) fn refresh(ctx: &Context, repo: &Repo, id: &str, locks: bool) -> Result<(DraftRef, Vec<LockReport>, Vec<Conflict>)> {
+pub(crate) fn refresh(
+    ctx: &Context,
+    repo: &Repo,
+    id: &str,
+    locks: bool,
+) -> Result<(DraftRef, Vec<LockReport>, Vec<Conflict>)> {
     for _ in 0..TRIES {
         let draft = repo.draft(id)?;
         let mut taken = take(repo, &draft)?;
@@ -347,8 +356,7 @@ pub(crate) fn refresh(ctx: &Context, repo: &Repo, id: &str, locks: bool) -> Resu
             return Ok((draft, Vec::new(), taken.conflicts));
         }
         let before = taken.files.clone();
-        let reports =
-            if locks { relock::relock(ctx, &repo.at(&taken.commit), &mut taken.files)? } else { Vec::new() };
+        let reports = if locks { relock::relock(ctx, &repo.at(&taken.commit), &mut taken.files)? } else { Vec::new() };
         if draft.base == taken.commit && before == taken.files {
             return Ok((draft, reports, Vec::new()));
         }

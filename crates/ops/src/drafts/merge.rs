@@ -135,7 +135,11 @@ fn by_key(
         choices.iter().filter_map(|(key, choice)| Some((key.clone()?, swapped(choice)))).collect();
     let merged = merge_with(base, theirs, yours, &keyed)?;
     // Without choices it says every conflict, with them only what is left.
-    let all = if keyed.is_empty() { merged.conflicts.clone() } else { merge_with(base, theirs, yours, &BTreeMap::new())?.conflicts };
+    let all = if keyed.is_empty() {
+        merged.conflicts.clone()
+    } else {
+        merge_with(base, theirs, yours, &BTreeMap::new())?.conflicts
+    };
     let open: Vec<&KeyPath> = merged.conflicts.iter().map(|c| &c.key).collect();
     let conflicts = all.iter().map(|c| Conflict {
         path: path.to_owned(),

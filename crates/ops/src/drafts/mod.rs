@@ -161,13 +161,7 @@ pub fn create(ctx: &Context, title: Option<&str>, owner: &str) -> Result<Draft> 
 /// How often it is tried again when somebody else was quicker.
 pub(crate) const TRIES: usize = 8;
 
-pub(crate) fn create_on(
-    ctx: &Context,
-    repo: &Repo,
-    head: &str,
-    title: Option<&str>,
-    owner: &str,
-) -> Result<Draft> {
+pub(crate) fn create_on(ctx: &Context, repo: &Repo, head: &str, title: Option<&str>, owner: &str) -> Result<Draft> {
     let owner = if owner.trim().is_empty() { "somebody" } else { owner.trim() };
     let title = match title.map(str::trim) {
         Some(title) if !title.is_empty() => title.to_owned(),
@@ -213,7 +207,13 @@ pub fn rename(ctx: &Context, id: &str, title: &str) -> Result<Draft> {
 }
 
 /// Writes a draft again with the same files.
-pub(crate) fn rewrite(ctx: &Context, repo: &Repo, draft: &DraftRef, title: Option<&str>, data: &Data) -> Result<String> {
+pub(crate) fn rewrite(
+    ctx: &Context,
+    repo: &Repo,
+    draft: &DraftRef,
+    title: Option<&str>,
+    data: &Data,
+) -> Result<String> {
     Ok(repo.write_draft(&DraftChange {
         id: &draft.id,
         expected: Some(&draft.tip),

@@ -6,7 +6,7 @@ use regrow_config::edit::{KeyChange, key_changes};
 use regrow_config::{DiskFiles, Files};
 
 use super::merge::is_lock;
-use super::{DISK, Draft, open};
+use super::{DISK, open};
 use crate::context::Context;
 use crate::error::Result;
 
