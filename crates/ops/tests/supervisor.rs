@@ -25,9 +25,9 @@ use regrow_host::progress::Progress;
 use regrow_ops::context::Setup;
 use regrow_ops::online::control::{Answer, Request};
 use regrow_ops::online::driver::Judgement;
-use regrow_ops::online::journal::{Generation, Journal, Phase};
+use regrow_ops::online::journal::{Generation, Journal, Phase, Step};
 use regrow_ops::online::runner::{Machine, Probe, Runner};
-use regrow_ops::online::{Candidate, SwitchReport, launch};
+use regrow_ops::online::{self, Candidate, SwitchReport, launch};
 use regrow_ops::{Clock, Context, Error, Verdict};
 use regrow_state::Mount;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
@@ -68,13 +68,14 @@ fn main() -> ExitCode {
 
 /// What `cargo test` calls; a word among the arguments chooses tests by name.
 fn tests(args: &[&str]) -> ExitCode {
-    let tests: [(&str, fn()); 8] = [
+    let tests: [(&str, fn()); 9] = [
         ("a_switch_puts_the_first_image_online_and_the_next_one_in_its_place", a_switch_replaces),
         ("what_fails_goes_back_with_its_state_and_is_held", what_fails_goes_back),
         ("a_port_in_use_is_refused_before_anything_is_stopped", a_port_in_use),
         ("a_rollback_brings_back_the_image_and_if_asked_the_state", rollbacks),
         ("a_command_that_is_killed_changes_nothing_about_the_switch", a_killed_command),
         ("a_machine_that_ends_is_started_again_with_what_it_wrote", a_machine_that_ends),
+        ("a_person_keeps_or_sends_back_what_is_being_judged", a_person_decides),
         ("stopped_stays_stopped_until_started", stopped_stays_stopped),
         ("whatever_is_killed_whenever_one_of_both_is_online_afterwards", kill_anything),
     ];
@@ -216,8 +217,12 @@ impl Machine for Fake {
     fn come_up(&self, _: Duration, _: &dyn Progress) {
         self.up();
     }
-    fn judge(&self, _: &BTreeMap<String, Check>, _: &dyn Progress) -> Judgement {
-        let (failed, detail) = match &*self.up() {
+    fn judge(&self, _: &BTreeMap<String, Check>, _: &dyn Progress, decided: &dyn Fn() -> bool) -> Judgement {
+        let up = self.up();
+        while up == "slow" && !decided() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let (failed, detail) = match &*up {
             "ill" => (Some("front"), "answers 500"),
             "" => (Some("boot"), "ended while it was starting"),
             _ => (None, "answers 200"),
@@ -230,7 +235,7 @@ impl Machine for Fake {
         }
     }
     fn probe(&self, checks: &BTreeMap<String, Check>) -> Probe {
-        let judgement = self.judge(checks, &regrow_host::progress::Silent);
+        let judgement = self.judge(checks, &regrow_host::progress::Silent, &|| true);
         Box::new(move || judgement)
     }
     fn stop(self, _: Duration) -> Result<(), Error> {
@@ -270,7 +275,15 @@ impl Stage {
     fn new() -> Stage {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("home");
-        for (image, behaviour) in [("a", "well"), ("b", "well"), ("ill", "ill"), ("dead", "dead"), ("brief", "brief")] {
+        for (image, behaviour) in [
+            ("a", "well"),
+            ("b", "well"),
+            ("ill", "ill"),
+            ("dead", "dead"),
+            ("brief", "brief"),
+            ("slow", "slow"),
+            ("slow2", "slow"),
+        ] {
             let root = home.join("images").join(image);
             std::fs::create_dir_all(root.join("data")).unwrap();
             std::fs::write(root.join("behaviour"), behaviour).unwrap();
@@ -484,6 +497,32 @@ fn a_killed_command() {
     command.kill().unwrap();
     command.wait().unwrap();
     stage.wait_for("b is online", || stage.who().as_deref() == Some("b"));
+}
+
+fn a_person_decides() {
+    let stage = Stage::new();
+    stage.switch("a");
+    let judging = || matches!(stage.journal().phase, Phase::Switching { step: Step::Checking, .. });
+    let decide = |keep, generation| online::decide(&stage.ctx, SERVER, generation, keep);
+    assert!(matches!(decide(true, None), Err(Error::No { .. })), "nothing is being judged");
+
+    let asked = stage.ask_aside(&Request::Switch { candidate: Box::new(stage.candidate("slow")) });
+    stage.wait_for("it is judged", judging);
+    assert!(matches!(decide(true, Some(1)), Err(Error::No { .. })), "a page that shows an earlier one");
+    decide(false, Some(2)).unwrap();
+    assert!(asked.wait_with_output().unwrap().status.success());
+    assert_eq!(stage.who().as_deref(), Some("a"));
+    let held = stage.journal().held("revision-slow").cloned().unwrap();
+    assert_eq!((held.by.as_deref(), held.check), (Some("tester"), None));
+
+    let asked = stage.ask_aside(&Request::Switch { candidate: Box::new(stage.candidate("slow2")) });
+    stage.wait_for("it is judged", judging);
+    decide(true, None).unwrap();
+    assert!(asked.wait_with_output().unwrap().status.success());
+    assert_eq!(stage.who().as_deref(), Some("slow2"), "kept, and its port is connected");
+    assert!(stage.journal().held("revision-slow2").is_none());
+    assert!(matches!(decide(false, None), Err(Error::No { .. })), "it is decided");
+    stage.never_both();
 }
 
 fn a_machine_that_ends() {

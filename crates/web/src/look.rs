@@ -119,6 +119,7 @@ impl HeldView {
     fn new(held: &Held, now: Timestamp) -> HeldView {
         let when = Timestamp::from_second(held.at).map(|at| When::new(at, now).ago).unwrap_or_default();
         let what = match &held.check {
+            None if held.by.is_some() => format!("was {} after the switch, {when}", held.detail),
             Some(check) => format!("failed its check {check} after the switch, {when}: {}", held.detail),
             None => format!("could not be put online, {when}: {}", held.detail),
         };

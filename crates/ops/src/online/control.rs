@@ -41,6 +41,15 @@ pub enum Request {
     Stop,
     /// Bring it online again.
     Start,
+    /// Decide about the generation that is being judged now.
+    Decide {
+        /// Which; `None`: whichever it is.
+        generation: Option<u64>,
+        /// Whether it stays.
+        keep: bool,
+        /// Who decides.
+        by: String,
+    },
 }
 
 impl Request {

@@ -12,7 +12,7 @@ use regrow_host::progress::{self, Progress};
 use regrow_machine::CheckResult;
 use serde::{Deserialize, Serialize};
 
-use super::journal::{Candidate, Generation, Held, Intent, Journal, Phase, Recovery};
+use super::journal::{Candidate, Decision, Generation, Held, Intent, Journal, Phase, Recovery};
 use crate::error::{Error, Result};
 use crate::trial::Failed;
 
@@ -29,6 +29,24 @@ pub struct Judgement {
     pub checks: Vec<CheckResult>,
     /// Units that failed, with their last words.
     pub failed_units: Vec<Failed>,
+    /// What a person decided before the checks had an answer. Then it counts, not [`Judgement::healthy`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
+}
+
+impl Judgement {
+    /// What a person's decision makes of it.
+    fn obey(&mut self) {
+        let Some(decision) = &self.decision else { return };
+        let passed = self.checks.iter().filter(|c| c.passed).count();
+        let (what, all) = (if decision.keep { "kept" } else { "sent back" }, self.checks.len());
+        self.healthy = decision.keep;
+        self.failed = None;
+        self.detail = match all {
+            0 => format!("{what} by {} while it was coming up", decision.by),
+            _ => format!("{what} by {} when {passed} of {all} checks had passed", decision.by),
+        };
+    }
 }
 
 /// How to stop a server.
@@ -54,8 +72,10 @@ pub trait World {
     fn restore(&mut self, id: &str) -> Result<()>;
     /// Starts a generation; nothing is to be done if it runs already.
     fn start(&mut self, generation: &Generation) -> Result<()>;
-    /// Waits for a generation to come up and judges it.
+    /// Waits for a generation to come up and judges it, or takes a person's decision about it.
     fn judge(&mut self, generation: &Generation) -> Judgement;
+    /// Tells who decided whether the journal has the decision.
+    fn decided(&mut self, saved: bool);
     /// Waits until a generation that was good before has come up again, or a time limit.
     fn come_up(&mut self, generation: &Generation);
     /// Connects the published ports to the running generation.
@@ -153,11 +173,12 @@ pub fn switch(
         Ok(judgement) => judgement,
         Err(e) => return Err(after(e, back(world, journal, None, from.as_ref(), told))),
     };
-    if !judgement.healthy && cancel::requested() {
+    if !judgement.healthy && judgement.decision.is_none() && cancel::requested() {
         // It was we who were asked to end; that says nothing about the revision.
         return Err(after(Error::Cancelled, back(world, journal, None, from.as_ref(), told)));
     }
     if !judgement.healthy {
+        let sent_back = journal.sent_back();
         let held = (intent == Intent::Switch).then(|| Held {
             revision: to.candidate.revision.clone(),
             image: to.candidate.image.clone(),
@@ -165,7 +186,9 @@ pub fn switch(
             // The whole of it, with the console, is in the evidence.
             detail: judgement.detail.lines().next().unwrap_or_default().trim_end_matches(':').to_owned(),
             at: world.now(),
+            by: None,
         });
+        let held = sent_back.or(held);
         back(world, journal, held, from.as_ref(), told)?;
         return Ok(Outcome { from, to, kept: false, down_seconds: down.elapsed().as_secs_f64(), judgement });
     }
@@ -210,7 +233,15 @@ fn bring_up(
     journal.checking().map_err(illegal)?;
     world.save(journal)?;
     let step = progress::step(told, "check", "waiting for it to come up and judging it");
-    let judgement = world.judge(to);
+    let mut judgement = world.judge(to);
+    if let Some(decision) = judgement.decision.clone() {
+        // A decision is in the journal before anything follows from it, and before anybody is told that it was taken.
+        journal.decide(decision).map_err(illegal)?;
+        let saved = world.save(journal);
+        world.decided(saved.is_ok());
+        saved?;
+        judgement.obey();
+    }
     step.finish(if judgement.healthy { "healthy".to_owned() } else { judgement.detail.clone() });
     Ok(judgement)
 }
@@ -275,9 +306,20 @@ pub fn settle(world: &mut dyn World, journal: &mut Journal, told: &dyn Progress)
                 progress::note(told, "a switch was interrupted before it had changed anything");
                 journal.give_up().map_err(illegal)?;
             }
+            Recovery::Keep => {
+                progress::note(told, "a switch was interrupted after somebody had decided to keep it");
+                journal.keep().map_err(illegal)?;
+            }
             Recovery::GoBack => {
-                progress::note(told, "a switch was interrupted before its result was known: going back");
-                journal.go_back(None).map_err(illegal)?;
+                let sent_back = journal.sent_back();
+                progress::note(
+                    told,
+                    match &sent_back {
+                        Some(held) => format!("a switch was interrupted after it was {}", held.detail),
+                        None => "a switch was interrupted before its result was known: going back".to_owned(),
+                    },
+                );
+                journal.go_back(sent_back).map_err(illegal)?;
             }
             Recovery::Restore { snapshot } => {
                 // Going back may have failed before it could stop the new generation.

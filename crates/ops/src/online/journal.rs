@@ -122,6 +122,17 @@ pub enum Step {
     Checking,
 }
 
+/// What a person decided about a generation while it was judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Whether it stays, though checks were still pending; otherwise it goes back, and its revision is held.
+    pub keep: bool,
+    /// Who decided.
+    pub by: String,
+    /// When, in seconds since 1970 UTC.
+    pub at: i64,
+}
+
 /// Where a server stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
@@ -150,6 +161,9 @@ pub enum Phase {
         snapshot: String,
         /// How far it may have come.
         step: Step,
+        /// What a person decided, at [`Step::Checking`]: then the checks are not asked any more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decision: Option<Decision>,
     },
     /// The replacement failed after it was started: state and image go back together.
     GoingBack {
@@ -169,12 +183,15 @@ pub struct Held {
     pub revision: String,
     /// Its image.
     pub image: String,
-    /// The check that failed; none if it did not get as far as being checked.
+    /// The check that failed; none if it did not get as far as being checked, or a person sent it back.
     pub check: Option<String>,
     /// What was seen, in one line.
     pub detail: String,
     /// When, in seconds since 1970 UTC.
     pub at: i64,
+    /// Who sent it back, if a person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// The journal of one server.
@@ -204,7 +221,10 @@ pub enum Recovery {
     Start(Generation),
     /// A switch was interrupted before it touched the state: [`Journal::give_up`], then recover again.
     GiveUp,
-    /// A switch was interrupted after it may have touched the state: [`Journal::go_back`], then recover again.
+    /// A switch was interrupted after a person had decided that it stays: [`Journal::keep`], then recover again.
+    Keep,
+    /// A switch was interrupted after it may have touched the state: [`Journal::go_back`] with
+    /// [`Journal::sent_back`], then recover again.
     GoBack,
     /// Bring back this state snapshot, then [`Journal::went_back`], then recover again.
     Restore {
@@ -243,7 +263,7 @@ impl Journal {
         let to = Generation { id: self.next, since: now, candidate };
         let snapshot = format!("before-{}", to.id);
         self.next += 1;
-        self.phase = Phase::Switching { before, to, intent, snapshot, step: Step::Preparing };
+        self.phase = Phase::Switching { before, to, intent, snapshot, step: Step::Preparing, decision: None };
         Ok(())
     }
 
@@ -277,9 +297,35 @@ impl Journal {
         }
     }
 
-    /// The new generation is good: it stays. From: Checking.
+    /// A person has decided about the new generation; to be saved before anything follows from it. From: Checking.
+    pub fn decide(&mut self, by: Decision) -> Result {
+        match &mut self.phase {
+            Phase::Switching { step: Step::Checking, decision, .. } => {
+                *decision = Some(by);
+                Ok(())
+            }
+            _ => self.illegal("decide about the new generation"),
+        }
+    }
+
+    /// Why the revision is to be held, if a person has decided that the new generation goes back.
+    pub fn sent_back(&self) -> Option<Held> {
+        let Phase::Switching { to, intent: Intent::Switch, decision: Some(decision), .. } = &self.phase else {
+            return None;
+        };
+        (!decision.keep).then(|| Held {
+            revision: to.candidate.revision.clone(),
+            image: to.candidate.image.clone(),
+            check: None,
+            detail: format!("sent back by {}", decision.by),
+            at: decision.at,
+            by: Some(decision.by.clone()),
+        })
+    }
+
+    /// The new generation is good, or a person said that it stays. From: Checking.
     pub fn keep(&mut self) -> Result {
-        let Phase::Switching { before, to, intent, snapshot, step: Step::Checking } = &self.phase else {
+        let Phase::Switching { before, to, intent, snapshot, step: Step::Checking, .. } = &self.phase else {
             return self.illegal("keep the new generation");
         };
         let (current, intent) = (to.clone(), *intent);
@@ -378,6 +424,9 @@ impl Journal {
             Phase::Offline | Phase::Stopped { .. } => Recovery::Nothing,
             Phase::Running { current } => Recovery::Start(current.clone()),
             Phase::Switching { step, .. } if *step < Step::Starting => Recovery::GiveUp,
+            Phase::Switching { step: Step::Checking, decision: Some(Decision { keep: true, .. }), .. } => {
+                Recovery::Keep
+            }
             Phase::Switching { .. } => Recovery::GoBack,
             Phase::GoingBack { snapshot, .. } => Recovery::Restore { snapshot: snapshot.clone() },
         }

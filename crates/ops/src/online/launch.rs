@@ -154,6 +154,25 @@ pub fn ask(ctx: &Context, server: &str, request: &Request) -> Result<Answer> {
     ))
 }
 
+/// Decides about the generation that is being judged now; returns when the journal has it.
+///
+/// # Errors
+/// [`Error::No`] if nothing is being judged, or somebody has decided otherwise.
+pub(super) fn decide(ctx: &Context, server: &str, generation: Option<u64>, keep: bool) -> Result<()> {
+    let nothing = || Error::No {
+        message: format!("nothing of {server} is being judged now: it is decided already"),
+        help: Some("see what `regrow status` says".to_owned()),
+    };
+    let request = Request::Decide { generation, keep, by: ctx.actor().to_owned() };
+    let stream = control::connect(&ctx.home().server(server))?.ok_or_else(nothing)?;
+    // The connection closed without a word: it ended in between, and what is online comes back by itself.
+    let ended = || Error::surroundings("the supervisor ended before it took the decision", "see `regrow status`");
+    match ask_over(stream, &request, ctx.progress())?.ok_or_else(ended)? {
+        Answer::Failed { message, help, exit } => Err(error_of(message, help, exit)),
+        _ => Ok(()),
+    }
+}
+
 /// `None` if the connection was closed before the first answer.
 fn ask_over(mut stream: UnixStream, request: &Request, told: &dyn Progress) -> Result<Option<Answer>> {
     let lost = |e| Error::from(fs::Error::new("talk to the supervisor over", "control.sock", e));

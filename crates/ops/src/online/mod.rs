@@ -8,7 +8,7 @@
 //! * [`journal`]: what is online and what was going on, as a value; which transitions there are; what a crash leaves to do.
 //! * [`driver`]: the order of acts of a switch, a way back and a recovery, over any world.
 //! * `site`: the real world: machine, ports, volumes, files. [`runner`]: what starts machines.
-//! * [`supervisor`]: the process; [`control`]: its socket; [`launch`]: starting it, asking it, [`launch::recover`].
+//! * [`supervisor`]: the process; [`control`]: its socket; `desk`: a person's word about what is being judged; [`launch`]: starting it, asking it, [`launch::recover`].
 //! * the verbs: [`switch`], [`rollback`], [`stop`], [`start`], [`up`], [`status`], [`exec`], [`logs`], [`drift()`].
 //!
 //! What holds, whatever is killed whenever: after the next command exactly one of the old and the new generation runs, on
@@ -16,6 +16,7 @@
 //! real processes.
 
 pub mod control;
+mod desk;
 mod drift;
 pub mod driver;
 pub mod journal;
@@ -28,7 +29,7 @@ pub mod supervisor;
 mod verbs;
 
 pub use drift::{Class, DriftReport, Drifted, drift};
-pub use journal::{Candidate, Held, Intent};
+pub use journal::{Candidate, Decision, Held, Intent, Journal, Phase};
 pub use launch::{recover, supervise};
 pub use look::{
     Logs, Proof, RunningStatus, ServerStatus, StatusReport, WantedStatus, exec, images_in_use, inside, logs, run_in,
@@ -36,4 +37,5 @@ pub use look::{
 };
 pub use report::SwitchReport;
 pub use site::Health;
-pub use verbs::{PowerReport, host_unit, rollback, start, stop, switch, up};
+pub use site::read_journal;
+pub use verbs::{PowerReport, decide, host_unit, rollback, start, stop, switch, up};

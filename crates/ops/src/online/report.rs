@@ -4,7 +4,7 @@ use regrow_machine::CheckResult;
 use serde::{Deserialize, Serialize};
 
 use super::driver::Outcome;
-use super::journal::Intent;
+use super::journal::{Decision, Intent};
 use crate::Answer;
 use crate::evidence::{Kind, Verdict};
 use crate::trial::Failed;
@@ -42,6 +42,9 @@ pub struct SwitchReport {
     pub checks: Vec<CheckResult>,
     /// Units that failed, with their last words.
     pub failed_units: Vec<Failed>,
+    /// What a person decided before the checks had an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
 }
 
 impl SwitchReport {
@@ -64,6 +67,7 @@ impl SwitchReport {
             detail: judgement.detail,
             checks: judgement.checks,
             failed_units: judgement.failed_units,
+            decision: judgement.decision,
         }
     }
 

@@ -54,8 +54,8 @@ pub trait Machine: Send + 'static {
     fn ended(&self) -> bool;
     /// Waits until it is up, ended, or `limit` is over.
     fn come_up(&self, limit: Duration, told: &dyn Progress);
-    /// Waits until it is up and judges it.
-    fn judge(&self, checks: &BTreeMap<String, Check>, told: &dyn Progress) -> Judgement;
+    /// Waits until it is up and judges it, telling every check; stops early when `decided` says true.
+    fn judge(&self, checks: &BTreeMap<String, Check>, told: &dyn Progress, decided: &dyn Fn() -> bool) -> Judgement;
     /// Looks at it once more later.
     fn probe(&self, checks: &BTreeMap<String, Check>) -> Probe;
     /// Ends it, in order if that takes no longer than `limit`. Nothing of it runs afterwards.
@@ -165,20 +165,26 @@ impl Machine for Booted {
         let _ = self.machine.wait_running(limit, told);
     }
 
-    fn judge(&self, checks: &BTreeMap<String, Check>, told: &dyn Progress) -> Judgement {
-        if let Err(e) = self.machine.wait_running(BOOT, told) {
-            let failed_units = failed_units(self.machine.inside());
-            return Judgement {
-                failed: Some("boot".to_owned()),
-                detail: e.to_string(),
-                failed_units,
-                ..Judgement::default()
-            };
+    fn judge(&self, checks: &BTreeMap<String, Check>, told: &dyn Progress, decided: &dyn Fn() -> bool) -> Judgement {
+        regrow_machine::announce(checks, Always { timeout: SETTLE }, told);
+        match self.machine.wait_running_unless(BOOT, told, decided) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Judgement::default(),
+            Err(e) => {
+                let failed_units = failed_units(self.machine.inside());
+                return Judgement {
+                    failed: Some("boot".to_owned()),
+                    detail: e.to_string(),
+                    failed_units,
+                    ..Judgement::default()
+                };
+            }
         }
         for unlimited in self.machine.unlimited() {
             progress::note(told, format!("limit not held: {}: {}", unlimited.controller, unlimited.why));
         }
-        look(self.machine.inside(), checks, SETTLE)
+        let inside = self.machine.inside();
+        judged(inside, inside.watch_checks(checks, Always { timeout: SETTLE }, told, decided))
     }
 
     fn probe(&self, checks: &BTreeMap<String, Check>) -> Probe {
@@ -203,9 +209,14 @@ fn gone(why: &str) -> Judgement {
 }
 
 fn look(inside: &Inside, checks: &BTreeMap<String, Check>, settle: Duration) -> Judgement {
-    let results = inside.run_checks(checks, Always { timeout: settle });
+    judged(inside, inside.run_checks(checks, Always { timeout: settle }))
+}
+
+fn judged(inside: &Inside, results: Vec<CheckResult>) -> Judgement {
+    // What was left off when somebody decided needs no journal: it did not fail.
+    let left = results.iter().any(|c| c.left);
     let mut judgement = verdict(results);
-    if !judgement.healthy {
+    if !judgement.healthy && !left {
         judgement.failed_units = failed_units(inside);
     }
     judgement
@@ -218,7 +229,7 @@ pub(super) fn verdict(checks: Vec<CheckResult>) -> Judgement {
         Some(check) => (Some(check.name.clone()), check.detail.clone()),
         None => (None, format!("all {} checks passed", checks.len())),
     };
-    Judgement { healthy: failed.is_none(), failed: name, detail, checks, failed_units: Vec::new() }
+    Judgement { healthy: failed.is_none(), failed: name, detail, checks, ..Judgement::default() }
 }
 
 fn failed_units(inside: &Inside) -> Vec<Failed> {

@@ -25,6 +25,7 @@ use regrow_machine::proxy::{self, Port, Proxy};
 use regrow_state::{Note, State};
 use serde::{Deserialize, Serialize};
 
+use super::desk::Desk;
 use super::driver::{Judgement, Stop, World};
 use super::journal::{Generation, HISTORY, Journal, SCHEMA};
 use super::runner::{Machine, Runner};
@@ -91,7 +92,10 @@ pub(super) fn read_health(dir: &Path) -> Option<Health> {
 }
 
 /// Reads the journal of a server that is kept in `dir`; the empty one if it never was online.
-pub(super) fn read_journal(dir: &Path) -> Result<Journal> {
+///
+/// # Errors
+/// If it cannot be read, or was written by another version of the program.
+pub fn read_journal(dir: &Path) -> Result<Journal> {
     let path = dir.join("online.json");
     let Some(json) = fs::read_optional(&path)? else { return Ok(Journal::default()) };
     let unreadable = |source| Error::Json { what: format!("the journal {}", path.display()), source };
@@ -130,6 +134,8 @@ pub(super) struct Site<R: Runner> {
     clock: Clock,
     pub(super) health: Arc<HealthFile>,
     pub(super) told: Arc<dyn Progress>,
+    /// Where a person decides about what is being judged.
+    desk: Arc<Desk>,
 }
 
 impl<R: Runner> Site<R> {
@@ -140,6 +146,7 @@ impl<R: Runner> Site<R> {
         events: Sender<Event>,
         clock: Clock,
         told: Arc<dyn Progress>,
+        desk: Arc<Desk>,
     ) -> Result<Site<R>> {
         runner.sweep()?;
         let state = State::open(dir)?;
@@ -159,6 +166,7 @@ impl<R: Runner> Site<R> {
             clock,
             health,
             told,
+            desk,
         })
     }
 
@@ -329,10 +337,16 @@ impl<R: Runner> World for Site<R> {
                 ..Judgement::default()
             };
         };
-        let judgement = live.machine.judge(&generation.candidate.checks, &*self.told);
+        self.desk.open(generation.id);
+        let mut judgement = live.machine.judge(&generation.candidate.checks, &*self.told, &|| self.desk.decided());
+        judgement.decision = self.desk.take();
         let (now, seen) = (self.now(), judgement.clone());
         self.health.change(|h| (h.judgement, h.judged) = (Some(seen), now));
         judgement
+    }
+
+    fn decided(&mut self, saved: bool) {
+        self.desk.answer(saved);
     }
 
     fn come_up(&mut self, _: &Generation) {

@@ -21,8 +21,9 @@ use regrow_host::lock::{FileLock, Wait};
 use regrow_host::progress::{self, CheckState, Progress};
 
 use super::control::{self, Answer, Client, Request};
+use super::desk::Desk;
 use super::driver::{self, Judgement, Stop, World};
-use super::journal::{Candidate, Generation, Intent, Journal, Phase, Recovery};
+use super::journal::{Candidate, Decision, Generation, Intent, Journal, Phase, Recovery};
 use super::report::SwitchReport;
 use super::runner::Runner;
 use super::site::Site;
@@ -97,8 +98,9 @@ pub fn supervise<R: Runner>(setup: Setup, runner: R) -> Result<Ended> {
     let (sender, events) = channel();
     on_termination(sender.clone())?;
     // From here on commands reach us; their requests wait until the server is whole.
-    accept(&setup.dir, sender.clone())?;
-    let site = Site::new(&setup.dir, runner, sender, setup.clock, log.clone())?;
+    let desk = Arc::new(Desk::default());
+    accept(&setup.dir, sender.clone(), desk.clone(), setup.clock)?;
+    let site = Site::new(&setup.dir, runner, sender, setup.clock, log.clone(), desk)?;
     let journal = site.journal()?;
     let mut supervisor = Supervisor {
         server: setup.server,
@@ -281,6 +283,7 @@ impl<R: Runner> Supervisor<R> {
                 };
                 self.replace(previous.generation.candidate.clone(), request.intent(), told)
             }
+            Request::Decide { .. } => Err(driver::illegal("a decision is taken at the desk")),
             Request::Stop => {
                 if let Phase::Running { .. } = self.journal.phase {
                     let before = self.journal.clone();
@@ -404,6 +407,7 @@ fn request_name(request: &Request) -> &'static str {
         Request::Rollback { with_state: true } => "rollback with state",
         Request::Stop => "stop",
         Request::Start => "start",
+        Request::Decide { .. } => "decide",
     }
 }
 
@@ -444,16 +448,24 @@ fn on_termination(events: Sender<Event>) -> Result<()> {
 }
 
 /// Takes commands' requests in a thread, each connection in one of its own.
-fn accept(dir: &Path, events: Sender<Event>) -> Result<()> {
+fn accept(dir: &Path, events: Sender<Event>, desk: Arc<Desk>, clock: Clock) -> Result<()> {
     let listener = control::listen(dir)?;
     let take = move || {
         for stream in listener.incoming() {
             let Ok(stream) = stream else { continue };
-            let events = events.clone();
+            let (events, desk) = (events.clone(), desk.clone());
             // One that sends nothing must not keep the others waiting.
             let _ = std::thread::Builder::new().name("regrow-command".to_owned()).spawn(move || {
-                if let Some(request) = control::read_request(&stream) {
-                    let _ = events.send(Event::Request(request, Arc::new(Client::new(stream))));
+                let Some(request) = control::read_request(&stream) else { return };
+                let client = Arc::new(Client::new(stream));
+                match request {
+                    // Not for the thread of work: it is busy with what this is about.
+                    Request::Decide { generation, keep, by } => {
+                        desk.decide(generation, Decision { keep, by, at: clock.now().as_second() }, client);
+                    }
+                    request => {
+                        let _ = events.send(Event::Request(request, client));
+                    }
                 }
             });
         }

@@ -12,6 +12,7 @@ use super::launch::{ask, recover};
 use super::report::SwitchReport;
 use super::site::read_journal;
 use crate::Answer;
+use crate::acts::{self, Act};
 use crate::build::{BuildReport, build_wanted, open_store};
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -75,6 +76,21 @@ pub fn rollback(ctx: &Context, server: &str, with_state: bool) -> Result<SwitchR
     known(ctx, server)?;
     recover(ctx)?;
     report(ask(ctx, server, &Request::Rollback { with_state })?)
+}
+
+/// Decides about the candidate of a switch or rollback while its checks still run: with `keep` it stays, though checks
+/// are pending; otherwise what was online before comes back, and the revision is held. `generation` is the one that the
+/// person saw; `None` means whichever is being judged. When this returns, the decision is in the journal: it will be so,
+/// whatever is killed.
+///
+/// # Errors
+/// [`Error::No`] if nothing is being judged (any more), or somebody has decided otherwise.
+pub fn decide(ctx: &Context, server: &str, generation: Option<u64>, keep: bool) -> Result<()> {
+    known(ctx, server)?;
+    super::launch::decide(ctx, server, generation, keep)?;
+    let words = if keep { "kept it before its checks had ended" } else { "sent it back" };
+    acts::record(ctx, &Act::new(if keep { "keep" } else { "go-back" }, words).about(server));
+    Ok(())
 }
 
 fn report(said: Said) -> Result<SwitchReport> {

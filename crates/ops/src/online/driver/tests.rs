@@ -40,11 +40,25 @@ struct Model {
     crashed: bool,
     /// Images that are not healthy.
     ill: Vec<&'static str>,
+    /// What a person decides while it is judged.
+    decision: Option<bool>,
+    /// What who decided has heard: whether the journal has it.
+    answered: Option<bool>,
 }
 
 impl Model {
     fn new(disk: Disk, fault: Fault) -> Model {
-        Model { disk, running: None, published: None, fault, acts: 0, crashed: false, ill: vec!["image-ill"] }
+        Model {
+            disk,
+            running: None,
+            published: None,
+            fault,
+            acts: 0,
+            crashed: false,
+            ill: vec!["image-ill"],
+            decision: None,
+            answered: None,
+        }
     }
 
     fn act(&mut self, effect: impl FnOnce(&mut Model)) -> Result<()> {
@@ -119,7 +133,14 @@ impl World for Model {
         assert!(self.crashed || self.running == Some(generation.id));
         let _ = self.act(|_| {});
         let healthy = !self.crashed && !self.ill.contains(&generation.candidate.image.as_str());
-        Judgement { healthy, failed: (!healthy).then(|| "front".to_owned()), ..Judgement::default() }
+        let decision = self.decision.filter(|_| !self.crashed);
+        let decision = decision.map(|keep| Decision { keep, by: "ann".to_owned(), at: 1 });
+        Judgement { healthy, failed: (!healthy).then(|| "front".to_owned()), decision, ..Judgement::default() }
+    }
+    fn decided(&mut self, saved: bool) {
+        if !self.crashed {
+            self.answered = Some(saved);
+        }
     }
     fn come_up(&mut self, _: &Generation) {
         let _ = self.act(|_| {});
@@ -252,6 +273,87 @@ fn a_crash_or_refusal_at_any_act_and_at_any_act_of_the_recovery_leaves_exactly_o
         }
     }
     assert!(stories > 500, "only {stories} stories: the enumeration has stopped enumerating");
+}
+
+/// The decision that the journal on disk has.
+fn decided_on_disk(disk: &Disk) -> Option<bool> {
+    let journal: Journal = serde_json::from_str(disk.journal.as_ref()?).ok()?;
+    match journal.phase {
+        Phase::Switching { decision, .. } => decision.map(|d| d.keep),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_decision_that_was_acknowledged_holds_whatever_is_killed_or_refused_afterwards() {
+    let mut stories = 0;
+    let mut kept_though_ill = 0;
+    for (begin, disk) in beginnings() {
+        let before: Journal = disk.journal.as_ref().map(|t| serde_json::from_str(t).unwrap()).unwrap_or_default();
+        for (name, keep) in [("new", false), ("ill", true), ("new", true), ("ill", false)] {
+            let mut whole = Model::new(disk.clone(), Fault::None);
+            whole.decision = Some(keep);
+            let (journal, outcome) = attempt(&mut whole, name, Intent::Switch);
+            assert_eq!(outcome.unwrap().kept, keep, "{begin}, {name}");
+            assert_eq!(whole.answered, Some(true));
+            assert_eq!(journal.held.first().and_then(|h| h.by.as_deref()), (!keep).then_some("ann"));
+            for n in 1..=whole.acts + 8 {
+                for fault in [Fault::CrashBefore(n), Fault::CrashAfter(n), Fault::Refuse(n)] {
+                    let story = format!("{begin}, {name}, keep {keep}, {fault:?}");
+                    let mut m = Model::new(disk.clone(), fault);
+                    m.decision = Some(keep);
+                    let (mut journal, _) = attempt(&mut m, name, Intent::Switch);
+                    let known = decided_on_disk(&m.disk);
+                    let answered = m.answered;
+                    let mut m = if m.crashed { Model::new(m.disk, Fault::None) } else { m };
+                    m.fault = Fault::None;
+                    if answered.is_none() || known.is_some() {
+                        // The next supervisor reads what is on disk; the same one goes on with what it knows.
+                        journal = m.journal();
+                    }
+                    m.running = None;
+                    m.published = None;
+                    resume(&mut m, &mut journal, &Silent).unwrap();
+                    let now = m.journal();
+                    let new = now.current().map(|g| g.candidate.image == format!("image-{name}")).unwrap_or(false);
+                    assert_eq!(m.running, now.current().map(|g| g.id), "{story}: what runs is what the journal says");
+                    if known == Some(true) {
+                        assert!(new, "{story}: a journalled Keep is kept");
+                        kept_though_ill += usize::from(name == "ill");
+                    }
+                    if known == Some(false) {
+                        assert_eq!(now.held.last().and_then(|h| h.by.as_deref()), Some("ann"), "{story}");
+                    }
+                    if !keep {
+                        assert!(!new, "{story}: what is sent back never stays");
+                    }
+                    if !new {
+                        assert_eq!(before.wants_running(), m.running.is_some(), "{story}: never none");
+                        assert!(!m.disk.state.iter().any(|w| w.starts_with(&format!("{}#", before.next))), "{story}");
+                    }
+                    stories += 1;
+                }
+            }
+        }
+    }
+    assert!(stories > 300 && kept_though_ill > 0, "{stories} stories, {kept_though_ill} of them kept");
+}
+
+#[test]
+fn a_decision_that_cannot_be_written_is_not_acknowledged() {
+    let (_, disk) = beginnings().swap_remove(1);
+    let mut refused = 0;
+    for n in 1..20 {
+        let mut m = Model::new(disk.clone(), Fault::Refuse(n));
+        m.decision = Some(true);
+        let (_, outcome) = attempt(&mut m, "ill", Intent::Switch);
+        if m.answered == Some(false) {
+            refused += 1;
+            assert!(outcome.is_err());
+            assert_eq!(m.journal().current().unwrap().candidate.image, "image-a", "it went back");
+        }
+    }
+    assert_eq!(refused, 1, "one of the acts is writing the decision");
 }
 
 #[test]

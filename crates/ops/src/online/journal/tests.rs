@@ -141,6 +141,7 @@ fn rollbacks_go_back_step_by_step_and_the_history_is_bounded() {
 #[test]
 fn a_failed_revision_is_held_once_until_it_succeeds() {
     let held = |detail: &str| Held {
+        by: None,
         revision: "rev-b".into(),
         image: "image-b".into(),
         check: Some("front".into()),
