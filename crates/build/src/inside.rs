@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use regrow_image::{Store, Tree, UpperMode};
-use regrow_sandbox::{Ended, Entry, Exit, Mount, Profile, Root, Spec, UserNs, build_environment};
+use regrow_sandbox::{Ended, Entry, Exit, Mount, Profile, Root, Spec, Stream, UserNs, build_environment};
 
 use crate::error::BuildError;
 
@@ -134,6 +134,9 @@ impl<'a> Place<'a> {
         spec.env.extend(run.environment.into_iter().map(|(k, v)| (k.into(), v.into())));
         spec.mounts = run.mounts;
         spec.entries = run.entries;
+        // One pipe for both: dpkg writes long messages to standard error in two pieces, and what it wrote to standard
+        // output in between, or after, must not be read first.
+        spec.io.stderr = Stream::Stdout;
         let mut log = Log::default();
         let line = run.line;
         let ended = regrow_sandbox::run(spec, Some(LIMIT), &mut |_, bytes| log.push(bytes, line))?;

@@ -38,13 +38,16 @@ impl Ended {
 }
 
 /// Starts a sandbox with its output piped, hands every piece to `output` as it comes, and waits for the end, at most
-/// `limit`. A program that does not end in time, or when somebody asks to stop, is killed with all inside.
+/// `limit`. A program that does not end in time, or when somebody asks to stop, is killed with all inside. Standard
+/// error has a pipe of its own, unless the caller lets it go with standard output ([`Stream::Stdout`]).
 ///
 /// # Errors
 /// As [`spawn`].
 pub fn run(mut spec: Spec, limit: Option<Duration>, output: &mut dyn FnMut(Output, &[u8])) -> Result<Ended> {
     spec.io.stdout = Stream::Pipe;
-    spec.io.stderr = Stream::Pipe;
+    if !matches!(spec.io.stderr, Stream::Stdout) {
+        spec.io.stderr = Stream::Pipe;
+    }
     collect(&mut spawn(spec)?, limit, output)
 }
 

@@ -121,7 +121,10 @@ pub(crate) fn launch(program: Program, name: String, io: Io, reaper: bool) -> Re
             ends.stdin = end;
             let (stdout, end) = stream(io.stdout, false)?;
             ends.stdout = end;
-            let (stderr, end) = stream(io.stderr, false)?;
+            let (stderr, end) = match io.stderr {
+                Stream::Stdout => (duplicate(stdout.as_fd())?, None),
+                other => stream(other, false)?,
+            };
             ends.stderr = end;
             [stdin, stdout, stderr]
         }
@@ -151,6 +154,9 @@ fn stream(stream: Stream, input: bool) -> Result<(OwnedFd, Option<File>)> {
             (OwnedFd::from(null), None)
         }
         Stream::File(fd) => (fd, None),
+        Stream::Stdout => {
+            return Err(Error::Invalid("only standard error can go where standard output goes".to_owned()));
+        }
         Stream::Pipe => {
             let (read, write) = pipe()?;
             if input { (read, Some(File::from(write))) } else { (write, Some(File::from(read))) }

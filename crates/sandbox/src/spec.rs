@@ -107,6 +107,9 @@ pub enum Stream {
     Pipe,
     /// This file.
     File(OwnedFd),
+    /// For standard error: wherever standard output goes. What is written to both is then read in the order it was
+    /// written, which two pipes cannot tell.
+    Stdout,
 }
 
 /// The standard streams of a program.

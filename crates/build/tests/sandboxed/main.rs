@@ -62,6 +62,17 @@ fn a_failing_script_is_named_with_its_status_and_last_words() {
 }
 
 #[test]
+fn what_scripts_say_on_both_streams_is_kept_in_its_order() {
+    // With a pipe for each stream, what waits in one is read before what was written earlier to the other, and half a
+    // line of one is glued to a line of the other.
+    let script = "for i in 1 2 3 4; do echo out $i; printf 'half ' >&2; sleep 0; echo \"of $i\" >&2; done\nexit 9";
+    let error = Case::new(vec![postinst("chatty", script)]).build().unwrap_err();
+    let BuildError::Package { tail, status: Some(9), .. } = &error else { panic!("{error:?}") };
+    let said: Vec<&str> = tail.iter().map(String::as_str).filter(|l| l.contains("of ") || l.contains("out ")).collect();
+    assert_eq!(said, ["out 1", "half of 1", "out 2", "half of 2", "out 3", "half of 3", "out 4", "half of 4"]);
+}
+
+#[test]
 fn scripts_see_no_host_no_network_and_no_clock_of_the_environment() {
     let script = "{ hostname; echo \"$TZ $LC_ALL $HOME $DEBIAN_FRONTEND $SOURCE_DATE_EPOCH\"; umask; \
                   tail -n +3 /proc/net/dev | cut -d: -f1; ls /home /root /mnt /srv; id -u; \
