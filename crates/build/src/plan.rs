@@ -26,7 +26,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regrow_config::catalog::CatalogEntry;
+use regrow_config::catalog::{CatalogEntry, Shortcut};
 use regrow_config::{Catalog, FileKind, LockFile, RootContent, Server};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -96,12 +96,14 @@ pub struct ConfigLayer {
 }
 
 /// What catalog entries say about installing packages, taken together.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Hints {
     /// Programs that do nothing while packages are configured.
     pub(crate) mask: BTreeSet<String>,
     /// Programs with a script standing in for them.
     pub(crate) replace: BTreeMap<String, String>,
+    /// Scripts that do the same in less time.
+    pub(crate) shortcut: BTreeMap<String, Shortcut>,
     /// Environment of the scripts.
     pub(crate) environment: BTreeMap<String, String>,
     /// Patterns of what must not stay.
@@ -120,6 +122,7 @@ impl Hints {
         for entry in entries {
             hints.mask.extend(entry.build.mask.iter().cloned());
             hints.replace.extend(entry.build.replace.clone());
+            hints.shortcut.extend(entry.build.shortcut.clone());
             hints.environment.extend(entry.build.environment.clone());
             hints.scrub.extend(entry.scrub.paths.iter().cloned());
             hints.identity.extend(entry.identity.keys().cloned());

@@ -159,8 +159,23 @@ table! {
         mask: Vec<String> as Vec<AbsolutePath>,
         /// Text of scripts that stand in for the programs at these absolute paths while packages are configured.
         replace: BTreeMap<String, String> as BTreeMap<AbsolutePath, Text>,
+        /// Scripts that do the same as the programs at these absolute paths in less time.
+        shortcut: BTreeMap<String, Shortcut> as BTreeMap<AbsolutePath, Shortcut>,
         /// Environment added while packages are configured.
         environment: BTreeMap<String, String> as BTreeMap<EnvName, OneLineText>,
+    }
+}
+
+table! {
+    /// A script that gives what a program gives, in less time. It stands in for the program while packages are
+    /// configured, where the files it was compared with are the ones in the image; anywhere else the program itself
+    /// runs. The program is then beside its place as `<path>.regrow-real`, for what the script leaves to it.
+    pub struct Shortcut {
+        /// The SHA-256 digests that files of the image must have, by absolute path: for each path those of the versions
+        /// whose results were compared.
+        [required] given: BTreeMap<String, Vec<String>> as BTreeMap<AbsolutePath, Vec<Text>>,
+        /// The script.
+        [required] script: String as Text,
     }
 }
 

@@ -31,6 +31,7 @@ pub mod error;
 pub mod evidence;
 pub mod gc;
 pub mod home;
+pub mod images;
 pub mod init;
 pub mod jobs;
 pub mod lock;

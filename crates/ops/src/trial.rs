@@ -6,14 +6,14 @@
 pub mod keep;
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use regrow_config::{Check, Limits, Server};
 use regrow_host::lock::Scratch;
 use regrow_host::progress::step;
-use regrow_image::{ImageId, Store};
+use regrow_image::ImageId;
 pub use regrow_machine::CheckResult;
 use regrow_machine::{Always, Machine, Start, Volume};
 use regrow_state::{Declared, State};
@@ -25,6 +25,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::evidence::{self, Kind, New, Verdict};
 use crate::home::IdRange;
+use crate::images::ImageRoot;
 use crate::wanted::Wanted;
 
 /// How long systemd may take to start everything.
@@ -167,7 +168,7 @@ impl Booted {
         let store = open_store(ctx)?;
         let state = State::open(dir.join("server"))?;
         let prepared = {
-            let root = image_root(&store, &image, &dir.join("image"))?;
+            let root = ImageRoot::open(&store, &image, &ctx.home().scratch())?;
             state.prepare(&candidate.state, root.as_fd(), &candidate.image)?
         };
         let ids = ctx.home().take_ids()?;
@@ -246,17 +247,6 @@ impl Booted {
     fn end(self) -> Result<()> {
         self.machine.stop(STOP)?;
         Ok(())
-    }
-}
-
-/// An image's root directory to read from. Where nothing can be mounted, the image is checked out into `dir`.
-fn image_root(store: &Store, image: &ImageId, dir: &Path) -> Result<OwnedFd> {
-    match store.mount(image, None) {
-        Err(e) if e.is_mount_unsupported() => {
-            store.checkout(image, dir)?;
-            Ok(regrow_host::fs::open(dir)?.into())
-        }
-        mounted => Ok(mounted?),
     }
 }
 

@@ -23,6 +23,7 @@ use regrow_config::{Check, Limits};
 use regrow_host::lock::{FileLock, Wait};
 use regrow_host::progress::Progress;
 use regrow_ops::context::Setup;
+use regrow_ops::images::ImageRoot;
 use regrow_ops::online::control::{Answer, Request};
 use regrow_ops::online::driver::Judgement;
 use regrow_ops::online::journal::{Generation, Journal, Phase, Step};
@@ -163,8 +164,8 @@ impl Runner for Fakes {
         Ok(())
     }
 
-    fn image_root(&self, image: &str) -> Result<OwnedFd, Error> {
-        Ok(regrow_host::fs::open(self.home.join("images").join(image))?.into())
+    fn image_root(&self, image: &str) -> Result<ImageRoot, Error> {
+        Ok(OwnedFd::from(regrow_host::fs::open(self.home.join("images").join(image))?).into())
     }
 
     fn start(&self, generation: &Generation, run_dir: PathBuf, mounts: &[Mount]) -> Result<Fake, Error> {

@@ -11,6 +11,7 @@ use regrow_build::{BuildError, Options};
 use regrow_config::Catalog;
 use regrow_sandbox::{Profile, Root, Spec, UserNs};
 use regrow_testkit::PackageSpec;
+use sha2::{Digest, Sha256};
 
 fn package(name: &str) -> PackageSpec {
     PackageSpec::new(name, "1.0")
@@ -176,6 +177,31 @@ creates = "/var/lib/regrow/identity/etc/keyed.key"
         case.text(&tree, "/etc/systemd/system/regrow-seed-keyed-key.service").contains("ExecStart=/usr/bin/fast-key\n")
     );
     assert!(tree.contains("/var/lib/regrow/identity") && tree.glob("/var/lib/regrow/identity/*").is_empty());
+}
+
+#[test]
+fn a_shortcut_stands_in_for_the_program_it_was_compared_with_and_no_other() {
+    let slow = b"#!/bin/sh\necho slow $* >> /etc/ran\n";
+    let entry = |digest: &str| {
+        format!(
+            "packages = [\"worker\"]\n[build.shortcut.\"/usr/bin/work\"]\n\
+             given.\"/usr/bin/work\" = [\"{digest}\"]\n\
+             script = '''\n#!/bin/sh\necho fast >> /etc/ran\nexec $0.regrow-real more\n'''\n"
+        )
+    };
+    let built = |digest: &str| {
+        let worker = postinst("worker", "work a").file("/usr/bin/work", slow, 0o755);
+        let mut case = Case::new(vec![worker]);
+        let (catalog, mistakes) = Catalog::read_all(&[("worker", &entry(digest))]);
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        case.catalog = catalog;
+        let tree = case.tree();
+        assert_eq!(case.text(&tree, "/usr/bin/work").as_bytes(), slow, "the program itself is in the image");
+        assert!(!tree.contains("/usr/bin/work.regrow-real"));
+        case.text(&tree, "/etc/ran")
+    };
+    assert_eq!(built(&hex::encode(Sha256::digest(slow))), "fast\nslow more\n");
+    assert_eq!(built(&hex::encode(Sha256::digest(b"another version"))), "slow a\n");
 }
 
 #[test]

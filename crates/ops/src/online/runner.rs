@@ -17,6 +17,7 @@ use crate::build::open_store;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::home::IdRange;
+use crate::images::ImageRoot;
 use crate::trial::Failed;
 
 /// How long systemd may take to start everything.
@@ -37,7 +38,7 @@ pub trait Runner: Send + 'static {
     /// Kills whatever an earlier supervisor of this server left. Nothing of it runs afterwards.
     fn sweep(&self) -> Result<()>;
     /// The root of an image, read-only, to fill empty volumes from. Fails if the image is not there.
-    fn image_root(&self, image: &str) -> Result<OwnedFd>;
+    fn image_root(&self, image: &str) -> Result<ImageRoot>;
     /// Starts a generation over the writable directory in `run_dir`.
     fn start(&self, generation: &Generation, run_dir: PathBuf, mounts: &[Mount]) -> Result<Self::Machine>;
 }
@@ -116,8 +117,8 @@ impl Runner for Boot {
         Ok(())
     }
 
-    fn image_root(&self, image: &str) -> Result<OwnedFd> {
-        Ok(open_store(&self.ctx)?.mount(&parse(image)?, None)?)
+    fn image_root(&self, image: &str) -> Result<ImageRoot> {
+        ImageRoot::open(&open_store(&self.ctx)?, &parse(image)?, &self.ctx.home().scratch())
     }
 
     fn start(&self, generation: &Generation, run_dir: PathBuf, mounts: &[Mount]) -> Result<Booted> {
