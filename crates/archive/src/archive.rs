@@ -9,6 +9,7 @@ use regrow_host::progress::{Progress, Unit, note, step};
 
 use crate::error::{Error, Result};
 use crate::names::NameIndex;
+use crate::search::{Found, Search};
 use crate::suite::{News, Suite};
 use crate::transport::Mirror;
 use crate::universe::Universe;
@@ -174,6 +175,20 @@ impl Archive {
             }
         }
         Ok((!all.is_empty()).then_some(NameIndex(all)))
+    }
+
+    /// Packages that fit what a person typed, the best first, at most `limit`; `None` before the first refresh of any
+    /// suite.
+    ///
+    /// Every word must be in the name or in the description. First comes the package of exactly this name, then names that
+    /// begin with it, names that have it, and descriptions.
+    pub fn search(&self, query: &str, limit: usize) -> Result<Option<Vec<Found>>> {
+        let mut search = Search::new(query);
+        for suite in &self.suites {
+            let Some(about) = suite.about()? else { return Ok(None) };
+            search.look_through(&about, &suite.name);
+        }
+        Ok((!self.suites.is_empty()).then(|| search.best(limit)))
     }
 
     pub(crate) fn universe(&self) -> Result<Universe> {

@@ -13,6 +13,7 @@
 //! * `index`: the compiled form of a suite's packages; `universe`: all suites together.
 //! * `solve`: which versions, by resolvo, with apt's preferences; explained in words if there is no answer.
 //! * `download`, `debs`: packages into the content-addressed store under `archive/debs/`.
+//! * `search`: packages by name and description, for people.
 //! * `repack`: the same packages in a form that a build reads fast.
 //! * `deb`, `accounts`: what a package file says about the users and groups it will make.
 //! * `sources`: what the machine's own apt is set up with, for `init`.
@@ -31,6 +32,7 @@ mod names;
 mod relation;
 mod release;
 mod repack;
+mod search;
 mod signature;
 mod solve;
 mod sources;
@@ -43,6 +45,7 @@ pub use archive::{Archive, Refreshed, SuiteNews};
 pub use error::{Error, Result};
 pub use locking::Changes;
 pub use names::NameIndex;
+pub use search::Found;
 pub use solve::{Choice, Request, Resolution, Unsolvable, Wanted};
 pub use sources::{HostArchive, host_sources, host_sources_in};
 pub use suite::News;

@@ -158,7 +158,7 @@ impl Archive {
         }
         let nothing = Sha256([0; 32]);
         let compiled = index::compile(&[&text], &self.architecture, nothing);
-        if let Some(index) = compiled.ok().and_then(|(bytes, _)| Index::load(bytes, nothing)) {
+        if let Some(index) = compiled.ok().and_then(|made| Index::load(made.index, nothing)) {
             universe.add_stored(index, Release::unpublished());
         }
         universe

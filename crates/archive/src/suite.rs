@@ -6,6 +6,7 @@
 //!   packages-<sha256>    the Packages files it vouches for, compressed as they came
 //!   compiled-<arch>      the compiled index (a cache: made anew when damaged or old)
 //!   names-<arch>         its package names, one a line (a cache too)
+//!   about-<arch>         what people search in: names, sizes, descriptions (a cache too)
 //!   lock                 held by whoever changes the directory
 //! ```
 
@@ -22,6 +23,7 @@ use crate::error::{Error, Result, show_time};
 use crate::index::{self, Index};
 use crate::names::Names;
 use crate::release::Release;
+use crate::search::About;
 use crate::signature::{self, Signed};
 use crate::transport::Mirror;
 
@@ -247,11 +249,13 @@ impl Suite {
         }
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let made_from = self.made_from(text);
-        let (bytes, names) = index::compile(&texts, &self.architecture, made_from)
+        let made = index::compile(&texts, &self.architecture, made_from)
             .map_err(|reason| Error::Index { url: self.url("Packages"), reason })?;
-        fs::write_atomic(self.dir.join(format!("compiled-{}", self.architecture)), &bytes)?;
-        fs::write_atomic(self.dir.join(format!("names-{}", self.architecture)), &Names::encode(&names, made_from))?;
-        Index::load(bytes, made_from)
+        let path = |kind: &str| self.dir.join(format!("{kind}-{}", self.architecture));
+        fs::write_atomic(path("compiled"), &made.index)?;
+        fs::write_atomic(path("names"), &Names::encode(&made.names, made_from))?;
+        fs::write_atomic(path("about"), &About::encode(&made.about, made_from))?;
+        Index::load(made.index, made_from)
             .ok_or_else(|| Error::Index { url: self.url("Packages"), reason: "it is too large".to_owned() })
     }
 
@@ -291,18 +295,28 @@ impl Suite {
 
     /// The names of the suite's packages; `None` without a verified index.
     pub(crate) fn names(&self) -> Result<Option<Names>> {
+        self.list("names", Names::decode)
+    }
+
+    /// What people search in; `None` without a verified index.
+    pub(crate) fn about(&self) -> Result<Option<About>> {
+        self.list("about", About::decode)
+    }
+
+    /// A list that was made beside the compiled index; made anew where it is missing or does not fit.
+    fn list<T>(&self, kind: &str, decode: fn(Vec<u8>, Sha256) -> Option<T>) -> Result<Option<T>> {
         let Some(release) = fs::read_optional(self.dir.join("Release"))? else { return Ok(None) };
         let Ok(text) = String::from_utf8(release) else { return Ok(None) };
-        let read = || Ok::<_, Error>(fs::read_optional(self.dir.join(format!("names-{}", self.architecture)))?);
+        let read = || Ok::<_, Error>(fs::read_optional(self.dir.join(format!("{kind}-{}", self.architecture)))?);
         let made_from = self.made_from(&text);
-        if let Some(names) = read()?.and_then(|bytes| Names::decode(bytes, made_from)) {
-            return Ok(Some(names));
+        if let Some(list) = read()?.and_then(|bytes| decode(bytes, made_from)) {
+            return Ok(Some(list));
         }
         let _lock = self.index_lock()?;
         let text = self.release_text()?;
         let release = Release::parse(&text).map_err(|_| self.no_index())?;
         match self.make(&release, &text) {
-            Ok(_) => Ok(read()?.and_then(|bytes| Names::decode(bytes, self.made_from(&text)))),
+            Ok(_) => Ok(read()?.and_then(|bytes| decode(bytes, self.made_from(&text)))),
             Err(Error::NoIndex { .. }) => Ok(None),
             Err(e) => Err(e),
         }

@@ -105,7 +105,7 @@ pub(crate) fn quote_key(part: &str) -> String {
 }
 
 /// A TOML basic string on one line.
-pub(crate) fn quote_string(text: &str) -> String {
+pub fn quote_string(text: &str) -> String {
     use fmt::Write;
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');

@@ -125,7 +125,7 @@ fn in_head(e: &Error, file: &str) -> Error {
 }
 
 /// Refuses an edit after which the text of `server` has a mistake that it had not before.
-fn refuse_new_mistakes(base: &dyn Files, after: &BTreeMap<String, Vec<u8>>, server: &str) -> Result<()> {
+pub(crate) fn refuse_new_mistakes(base: &dyn Files, after: &BTreeMap<String, Vec<u8>>, server: &str) -> Result<()> {
     let mistakes = |files: &dyn Files| -> Vec<Diagnostic> {
         let (_, diagnostics) = regrow_config::load_fleet(files);
         diagnostics.into_iter().filter(|d| d.is_error() && crate::wanted::concerns(&d.file, server)).collect()

@@ -18,6 +18,7 @@
 
 pub mod accounts;
 pub mod acts;
+pub mod add;
 pub mod build;
 pub mod changes;
 pub mod check;

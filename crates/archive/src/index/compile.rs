@@ -10,9 +10,10 @@ use crate::version;
 
 /// Compiles the files of one suite, in the order in which apt would read them, for `arch` and `all`.
 ///
-/// Returns the index and its sorted list of package names, one a line. Paragraphs that lack a field we need, or name an
+/// Returns the index, its sorted list of package names, one a line, and what people search in (see [`crate::search`]).
+/// Paragraphs that lack a field we need, or name an
 /// impossible path or version, are an error: a signed index has none.
-pub(crate) fn compile(texts: &[&str], arch: &str, made_from: Sha256) -> Result<(Vec<u8>, String), String> {
+pub(crate) fn compile(texts: &[&str], arch: &str, made_from: Sha256) -> Result<Compiled, String> {
     let mut c = Compiler { arch, ..Compiler::default() };
     c.string("");
     for text in texts {
@@ -21,6 +22,16 @@ pub(crate) fn compile(texts: &[&str], arch: &str, made_from: Sha256) -> Result<(
         }
     }
     Ok(c.finish(made_from))
+}
+
+/// What [`compile`] makes.
+pub(crate) struct Compiled {
+    /// The index.
+    pub(crate) index: Vec<u8>,
+    /// The package names, sorted, one a line.
+    pub(crate) names: String,
+    /// One line about each package, sorted by name: see [`crate::search`].
+    pub(crate) about: String,
 }
 
 /// The paragraphs of a file: what stands between empty lines.
@@ -47,6 +58,8 @@ struct Compiler<'a> {
     provides: Vec<(&'a str, &'a str, &'a str, &'a str)>,
     ranks: HashMap<&'a str, u32>,
     next_rank: u32,
+    /// Name, version, installed size in KiB, size, first line of the description.
+    about: Vec<(&'a str, &'a str, u64, u64, &'a str)>,
 }
 
 impl<'a> Compiler<'a> {
@@ -93,6 +106,8 @@ impl<'a> Compiler<'a> {
             return Ok(());
         }
         self.mention_all(&f);
+        let summary = f.description.lines().next().unwrap_or_default();
+        self.about.push((name, f.version, f.installed_size.parse().unwrap_or(0), size, summary));
 
         let mut record = [0u8; RECORD];
         let strings = [
@@ -158,7 +173,19 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn finish(mut self, made_from: Sha256) -> (Vec<u8>, String) {
+    /// One line about the newest version of each package.
+    fn about(&mut self) -> String {
+        let mut about = std::mem::take(&mut self.about);
+        about.sort_by(|a, b| a.0.cmp(b.0).then_with(|| version::compare(b.1, a.1)));
+        about.dedup_by(|b, a| a.0 == b.0);
+        let line = |(name, version, installed, size, summary): &(&str, &str, u64, u64, &str)| {
+            crate::search::line(name, version, *installed, *size, summary)
+        };
+        about.iter().map(line).collect()
+    }
+
+    fn finish(mut self, made_from: Sha256) -> Compiled {
+        let about = self.about();
         let mut records = std::mem::take(&mut self.records);
         // Stable: of equal versions the first one stays first.
         records.sort_by(|a, b| a.0.cmp(b.0).then_with(|| version::compare(b.1, a.1)));
@@ -208,7 +235,7 @@ impl<'a> Compiler<'a> {
         }
         out.extend(Sha256::of(&body).0);
         out.extend(body);
-        (out, names)
+        Compiled { index: out, names, about }
     }
 }
 
@@ -234,6 +261,8 @@ struct Fields<'a> {
     protected: &'a str,
     multi_arch: &'a str,
     priority: &'a str,
+    description: &'a str,
+    installed_size: &'a str,
 }
 
 impl<'a> Fields<'a> {
@@ -258,6 +287,8 @@ impl<'a> Fields<'a> {
             "Protected" | "Important" => &mut self.protected,
             "Multi-Arch" => &mut self.multi_arch,
             "Priority" => &mut self.priority,
+            "Description" => &mut self.description,
+            "Installed-Size" => &mut self.installed_size,
             _ => return,
         };
         *slot = value;
@@ -301,7 +332,8 @@ mod tests {
     }
 
     fn made() -> (Vec<u8>, String) {
-        compile(&[&text()], "amd64", Sha256::of(b"x")).unwrap()
+        let made = compile(&[&text()], "amd64", Sha256::of(b"x")).unwrap();
+        (made.index, made.names)
     }
 
     #[test]
@@ -321,6 +353,13 @@ mod tests {
         let ranks = ["b", "virt", "other", "a", "zz", "never"].map(|n| index.rank(n).unwrap());
         assert!(ranks.is_sorted(), "{ranks:?}");
         assert_eq!(index.rank("c"), None, "c:any is another package to apt");
+    }
+
+    #[test]
+    fn the_newest_version_of_each_package_has_a_line_about_it() {
+        let text = text() + &paragraph("a", "2", "Description: tabs\tand\n more\nInstalled-Size: 7\n");
+        let made = compile(&[&text], "amd64", Sha256::of(b"x")).unwrap();
+        assert_eq!(made.about, "a\t2\t7\t12\ttabs and\nb\t1\t0\t12\t\n");
     }
 
     #[test]
@@ -354,7 +393,7 @@ mod tests {
     #[test]
     fn other_architectures_are_left_out() {
         let text = text().replacen("Architecture: amd64", "Architecture: i386", 1);
-        let (_, names) = compile(&[&text], "amd64", Sha256::of(b"")).unwrap();
-        assert_eq!(names, "a\n");
+        let made = compile(&[&text], "amd64", Sha256::of(b"")).unwrap();
+        assert_eq!(made.names, "a\n");
     }
 }

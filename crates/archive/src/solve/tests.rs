@@ -80,7 +80,7 @@ fn universe(world: &World) -> Universe {
             text.push_str(&format!("Filename: {name}\nSize: 1\nSHA256: {digest}\n\n"));
         }
     }
-    let (bytes, _) = index::compile(&[&text], "amd64", Sha256::of(b"")).unwrap();
+    let bytes = index::compile(&[&text], "amd64", Sha256::of(b"")).unwrap().index;
     let index = Index::load(bytes, Sha256::of(b"")).unwrap();
     let release = Release { not_automatic: false, ..Release::unpublished() };
     let loaded = Loaded { release, release_sha256: Sha256::of(b""), index };

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! * [`Edit`] with [`apply`] and [`apply_all`]: every kind of change, by value; [`set`], [`unset`]: the two plain ones.
-//! * [`set_in_server`], [`unset_in_server`]: find the file of a server that holds the key.
+//! * [`set_in_server`], [`unset_in_server`]: find the file of a server that holds the key;
+//!   [`apply_in_server`] does it for many changes.
 //! * [`places`], [`note`]: where keys, values and their comments are; [`key_changes`]: what two texts differ in.
 //! * `outline`: the structure of a text in bytes, valid or not; all else builds on it, as does [`crate::merge`].
 
@@ -36,7 +37,7 @@ pub use change::{Edit, apply, apply_all};
 pub use changes::{KeyChange, key_changes};
 pub use note::note;
 pub use places::{Place, places};
-pub use server::{Edited, set_in_server, unset_in_server};
+pub use server::{Edited, apply_in_server, set_in_server, unset_in_server};
 
 /// Replacements in one text: byte ranges of the old text, sorted, not overlapping, with what stands there then.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

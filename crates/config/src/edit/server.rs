@@ -1,6 +1,6 @@
 //! Which file of a server holds a key.
 
-use super::{EditError, Patch, plain};
+use super::{Edit, EditError, Patch, plain};
 use crate::KeyPath;
 use crate::files::{Files, Kind, Source};
 
@@ -35,6 +35,56 @@ pub fn unset_in_server(files: &dyn Files, server: &str, key: &str) -> Result<Edi
         return Err(EditError::Absent { hint: role_hint(files, &source, &path), key: path });
     }
     edited(source, |text| super::unset(text, key))
+}
+
+/// Makes all changes to the text of a server, or none: each in the file that a key of it belongs in, one result a file.
+///
+/// A comment ([`Edit::Note`]) goes to the file of its key, also if the key is made by a change before it.
+pub fn apply_in_server(files: &dyn Files, server: &str, edits: &[Edit]) -> Result<Vec<Edited>, EditError> {
+    let mut changed: Vec<Edited> = Vec::new();
+    for edit in edits {
+        let now = Changed { below: files, changed: &changed };
+        let key = KeyPath::parse(edit.key())?;
+        let source = home(&now, server, &key)?.0;
+        let patch = super::apply(&source.text, edit)?;
+        let text = patch.apply(&source.text);
+        match changed.iter_mut().find(|e| e.path == source.path) {
+            Some(known) => {
+                known.patch = known.patch.then(&known.old, &patch);
+                known.line = known.patch.line(&known.old);
+                known.text = text;
+            }
+            None => {
+                let line = patch.line(&source.text);
+                changed.push(Edited { line, path: source.path, patch, old: source.text, text });
+            }
+        }
+    }
+    Ok(changed)
+}
+
+/// Files as they are after some changes.
+#[derive(Debug)]
+struct Changed<'a> {
+    below: &'a dyn Files,
+    changed: &'a [Edited],
+}
+
+impl Files for Changed<'_> {
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, regrow_host::FsError> {
+        match self.changed.iter().find(|e| e.path == path) {
+            Some(edited) => Ok(Some(edited.text.clone().into_bytes())),
+            None => self.below.read(path),
+        }
+    }
+
+    fn list(&self, dir: &str) -> Result<Vec<crate::files::Entry>, regrow_host::FsError> {
+        self.below.list(dir)
+    }
+
+    fn read_link(&self, path: &str) -> Result<Option<String>, regrow_host::FsError> {
+        self.below.read_link(path)
+    }
 }
 
 fn edited(source: Source, change: impl FnOnce(&str) -> Result<Patch, EditError>) -> Result<Edited, EditError> {

@@ -70,6 +70,13 @@ impl Rule for PackageRule {
     }
 }
 
+impl Publish {
+    /// Reads a published port as the text has it; `None` if it is none.
+    pub fn parse(text: &str) -> Option<Publish> {
+        <PublishRule as super::rules::Word>::parse(text).ok()
+    }
+}
+
 words! {
     /// A published port.
     PublishRule -> Publish, pattern "^(.*:)?[0-9]{1,5}:[0-9]{1,5}$", |text| {
