@@ -49,7 +49,7 @@ impl ConsoleLog {
 }
 
 /// Text without terminal control sequences.
-pub(crate) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {

@@ -25,6 +25,7 @@ mod start;
 mod terminal;
 
 pub use checks::{Always, CheckResult, announce};
+pub use console::plain;
 pub use error::{Error, Result};
 pub use inside::{Captured, FailedUnit, Inside};
 pub use start::{Lower, Machine, Start, Stopped, Volume, start};

@@ -141,6 +141,16 @@ pub fn list(ctx: &Context, server: Option<&str>, limit: usize) -> Result<Vec<Evi
     })
 }
 
+/// The newest result of one kind for one revision.
+pub fn of_revision(ctx: &Context, server: &str, kind: Kind, revision: &str) -> Result<Option<Evidence>> {
+    ctx.database()?.with(|c| {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM evidence WHERE server = ? AND kind = ? AND revision = ? ORDER BY id DESC LIMIT 1"
+        );
+        c.prepare_cached(&sql)?.query_row(params![server, kind.as_str(), revision], read).optional()
+    })
+}
+
 /// The newest result of one kind.
 pub fn latest(ctx: &Context, server: &str, kind: Kind) -> Result<Option<Evidence>> {
     ctx.database()?.with(|c| {

@@ -375,6 +375,26 @@ pub fn list(ctx: &Context, server: Option<&str>, limit: usize) -> Result<Vec<Job
     })
 }
 
+/// The jobs that build a draft, newest first.
+pub fn of_draft(ctx: &Context, draft: &str) -> Result<Vec<Job>> {
+    interrupt_dead(ctx)?;
+    ctx.database()?.with(|c| {
+        let sql = format!("SELECT {COLUMNS} FROM jobs WHERE draft = ? ORDER BY id DESC LIMIT 20");
+        c.prepare_cached(&sql)?.query_map([draft], read)?.collect()
+    })
+}
+
+/// A draft got another tip by what its own job did.
+pub(crate) fn moved(ctx: &Context, draft: &str, from: &str, to: &str) -> Result<()> {
+    ctx.database()?.with(|c| {
+        c.execute(
+            "UPDATE jobs SET revision = ? WHERE draft = ? AND revision = ? AND state = 'running'",
+            [to, draft, from],
+        )
+    })?;
+    Ok(())
+}
+
 /// The events of a job after number `after`, oldest first.
 pub fn events(ctx: &Context, job: JobId, after: i64) -> Result<Vec<Entry>> {
     ctx.database()?.with(|c| {

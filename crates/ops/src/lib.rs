@@ -19,6 +19,7 @@
 pub mod accounts;
 pub mod acts;
 pub mod add;
+pub mod background;
 pub mod build;
 pub mod changes;
 pub mod check;

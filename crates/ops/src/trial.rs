@@ -5,12 +5,12 @@
 
 pub mod keep;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use regrow_config::{Check, Limits, Server};
+use regrow_config::{Check, CheckKind, Limits, Server};
 use regrow_host::lock::Scratch;
 use regrow_host::progress::step;
 use regrow_image::ImageId;
@@ -63,6 +63,12 @@ pub struct TrialReport {
     pub unlimited: Vec<String>,
     /// What this trial cannot show.
     pub not_shown: String,
+    /// Its ports while it is kept: see [`keep::Link`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<keep::Link>,
+    /// The end of what it wrote to its console, if it failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub console: String,
     /// Whether it still runs, for `exec --trial`.
     pub kept: bool,
     /// The build of the image.
@@ -101,6 +107,12 @@ pub struct Candidate {
     pub checks: BTreeMap<String, Check>,
     /// The directories that are state.
     pub state: Vec<Declared>,
+    /// The ports inside that are worth a look while it is kept.
+    #[serde(default)]
+    pub ports: BTreeSet<u16>,
+    /// How many minutes it is kept after its verdict; 0: until it is ended.
+    #[serde(default)]
+    pub minutes: u32,
 }
 
 impl Candidate {
@@ -115,20 +127,35 @@ impl Candidate {
             limits: server.system.limits.clone(),
             checks: server.checks.clone(),
             state: regrow_state::declared(tables)?,
+            ports: ports(server),
+            minutes: 0,
         })
     }
 }
 
+/// The ports that the text publishes or asks by HTTP.
+fn ports(server: &Server) -> BTreeSet<u16> {
+    let asked = server.checks.values().filter_map(|check| match &check.kind {
+        CheckKind::Http { url, .. } => {
+            let host = url.strip_prefix("http://")?.split(['/', '?', '#']).next()?;
+            Some(host.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(80))
+        }
+        _ => None,
+    });
+    server.network.publish.iter().map(|p| p.port).chain(asked).collect()
+}
+
 /// Builds a server from the work tree (or with `at` from one revision), boots the image offline and judges it. With
-/// `keep` it goes on running. Run it in a job ([`crate::jobs`]).
-pub fn trial(ctx: &Context, server: &str, at: Option<&str>, keep: bool) -> Result<TrialReport> {
+/// `keep` it goes on running afterwards for so many minutes (0: until it is ended). Run it in a job ([`crate::jobs`]).
+pub fn trial(ctx: &Context, server: &str, at: Option<&str>, keep: Option<u32>) -> Result<TrialReport> {
     ctx.begin("a trial")?;
     let wanted = Wanted::read(ctx, at)?;
     let text = wanted.server(server)?;
     let build = build_wanted(ctx, &wanted, server, true)?;
-    let candidate = Candidate::new(text, &build)?;
+    let mut candidate = Candidate::new(text, &build)?;
+    candidate.minutes = keep.unwrap_or_default();
     keep::stop(ctx, server)?;
-    let mut report = if keep { keep::start(ctx, &candidate)? } else { run(ctx, &candidate)? };
+    let mut report = if keep.is_some() { keep::start(ctx, &candidate)? } else { run(ctx, &candidate)? };
     report.build = Some(build);
     let new = New {
         kind: Kind::Trial,
@@ -205,6 +232,8 @@ impl Booted {
             failed_units: Vec::new(),
             unlimited: machine.unlimited().iter().map(|u| format!("{}: {}", u.controller, u.why)).collect(),
             not_shown: NOT_SHOWN.to_owned(),
+            links: Vec::new(),
+            console: String::new(),
             kept: false,
             build: None,
         };
@@ -239,6 +268,8 @@ impl Booted {
         }
         if report.reason.is_none() && report.checks.iter().all(|c| c.passed) {
             report.verdict = Verdict::Healthy;
+        } else {
+            report.console = last_lines(&machine.console());
         }
         report.seconds = self.began.elapsed().as_secs_f64();
         Ok(report)
@@ -248,6 +279,17 @@ impl Booted {
         self.machine.stop(STOP)?;
         Ok(())
     }
+}
+
+/// The end of a console, for the report: at most 16 KiB in whole lines.
+fn last_lines(console: &str) -> String {
+    const MOST: usize = 16 << 10;
+    let text = console.trim_end();
+    let from = text.len().saturating_sub(MOST);
+    let from = (from..=text.len()).find(|&n| text.is_char_boundary(n)).unwrap_or(0);
+    let tail = &text[from..];
+    let cut = if from == 0 { 0 } else { tail.find('\n').map_or(0, |n| n + 1) };
+    tail[cut..].to_owned()
 }
 
 /// A machine id for one trial: 32 hexadecimal digits.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::About;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::{Answer, online};
+use crate::{Answer, background, online};
 
 /// A piece of work that [`super::launch`] gives to a process of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +26,17 @@ pub enum Task {
         server: String,
         /// The revision; without one the text on disk.
         at: Option<String>,
+        /// The draft to try instead: it is made ready first.
+        draft: Option<String>,
         /// How many minutes it goes on running after its verdict; `None`: it ends with it.
         minutes: Option<u32>,
+    },
+    /// [`crate::background`]: all servers that a draft changes.
+    Draft {
+        /// The draft.
+        draft: String,
+        /// Its tip when this was asked for: if it has another one by then, nothing is built.
+        tip: String,
     },
     /// [`online::switch`].
     Switch {
@@ -55,6 +64,13 @@ impl Task {
         match self {
             Task::Build { server, at } => named("build", server, at),
             Task::Trial { server, at, .. } => named("trial", server, at),
+            Task::Draft { draft, tip } => About {
+                verb: "build",
+                server: None,
+                wait: Wait::No,
+                draft: Some(draft.clone()),
+                revision: Some(tip.clone()),
+            },
             Task::Switch { server, at } => named("switch", server, at),
             Task::Rollback { server, .. } => About::server("rollback", server.clone(), Wait::No),
         }
@@ -64,9 +80,12 @@ impl Task {
     pub(super) fn perform(&self, ctx: &Context) -> Result<Report> {
         match self {
             Task::Build { server, at } => Report::of(&crate::build(ctx, server, at.as_deref(), true)?),
-            Task::Trial { server, at, minutes } => {
-                Report::of(&crate::trial(ctx, server, at.as_deref(), minutes.is_some())?)
+            Task::Trial { server, at, draft, minutes } => {
+                let tip = draft.as_deref().map(|draft| background::ready(ctx, draft)).transpose()?;
+                let at = tip.as_deref().or(at.as_deref());
+                Report::of(&crate::trial(ctx, server, at, *minutes)?)
             }
+            Task::Draft { draft, tip } => Report::of(&background::build(ctx, draft, tip)?),
             Task::Switch { server, at } => Report::of(&online::switch(ctx, server, at.as_deref())?),
             Task::Rollback { server, with_state } => Report::of(&online::rollback(ctx, server, *with_state)?),
         }

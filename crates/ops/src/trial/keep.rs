@@ -4,9 +4,16 @@
 //! (`regrow keep-trial`), which tells its progress and its report to the command that wanted it, as JSON lines, and
 //! then waits. It ends when it is told to, when the machine ends, or when it is killed; the machine never outlives it.
 //!
+//! Its web pages can be looked at meanwhile: the keeper listens on [`LOOK`], each port inside at a free port there, and
+//! joins connections to the machine ([`Link`]). That is another address than the pages of Regrow have, because browsers
+//! send the cookies of an address to all its ports, and what runs in a trial must not get a session of ours.
+//!
 //! `servers/<name>/trial.lock` is held by the keeper as long as it lives; `trial.json` beside it says what it keeps.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -15,12 +22,26 @@ use regrow_host::fs;
 use regrow_host::lock::{FileLock, Scratch, Wait};
 use regrow_host::progress::{self, Event, Progress};
 use regrow_machine::Inside;
+use regrow_machine::proxy::{Port, Proxy};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::{Booted, Candidate, TrialReport};
 use crate::context::{Context, process_start};
 use crate::error::{Error, Result};
+use crate::evidence::Verdict;
+
+/// Where the ports of kept trials are.
+pub const LOOK: std::net::Ipv4Addr = std::net::Ipv4Addr::new(127, 0, 0, 2);
+
+/// A port of a kept trial, as it can be reached on this host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The port inside.
+    pub inside: u16,
+    /// What to open: `http://127.0.0.2:PORT/`.
+    pub url: String,
+}
 
 /// A trial that is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +52,18 @@ pub struct Kept {
     pub image: String,
     /// Seconds since 1970 when it was started.
     pub since: i64,
+    /// When it ends by itself, in seconds since 1970; not known before its verdict, and none if it is kept until it is
+    /// ended.
+    #[serde(default)]
+    pub ends: Option<i64>,
+    /// What the checks said, once they have.
+    #[serde(default)]
+    pub verdict: Option<Verdict>,
+    /// Its ports.
+    #[serde(default)]
+    pub links: Vec<Link>,
+    #[serde(default)]
+    console: PathBuf,
     keeper: u32,
     keeper_start: u64,
     pid: i32,
@@ -108,14 +141,17 @@ pub fn keeper(ctx: &Context, server: &str) -> Result<()> {
     let told = Teller::default();
     let ctx = ctx.with_progress(std::sync::Arc::new(Teller::default()));
     match boot(&ctx, server) {
-        Ok((booted, lock, scratch, report)) => {
+        Ok(Running { booted, lock, scratch, proxies, minutes, report }) => {
             if !told.tell(&Told::Report(Box::new(report))) {
                 return Ok(());
             }
-            // Until somebody asks us to stop, or it ends by itself (poweroff inside).
-            while !regrow_host::cancel::requested() && booted.machine.wait(Some(Duration::from_millis(500)))?.is_none()
-            {
-            }
+            // Until its time is up, somebody asks us to stop, or it ends by itself (poweroff inside).
+            let end = minutes.map(|m| Instant::now() + Duration::from_secs(60 * u64::from(m)));
+            while !regrow_host::cancel::requested()
+                && end.is_none_or(|end| Instant::now() < end)
+                && booted.machine.wait(Some(Duration::from_millis(500)))?.is_none()
+            {}
+            drop(proxies);
             let ended = booted.end();
             fs::remove_file(ctx.home().server(server).join("trial.json"))?;
             drop((scratch, lock));
@@ -134,7 +170,43 @@ pub fn keeper(ctx: &Context, server: &str) -> Result<()> {
     }
 }
 
-fn boot(ctx: &Context, server: &str) -> Result<(Booted, FileLock, Scratch, TrialReport)> {
+/// What the keeper keeps.
+struct Running {
+    booted: Booted,
+    lock: FileLock,
+    scratch: Scratch,
+    proxies: Vec<Proxy>,
+    minutes: Option<u32>,
+    report: TrialReport,
+}
+
+/// Listens for each port of a machine. One that cannot be had is said, and is no reason not to try the server.
+fn links(ctx: &Context, pid: i32, ports: &BTreeSet<u16>) -> (Vec<Proxy>, Vec<Link>) {
+    let mut open = (Vec::new(), Vec::new());
+    for &inside in ports {
+        let listen = || -> std::result::Result<(Proxy, u16), String> {
+            let network = fs::open(format!("/proc/{pid}/ns/net")).map_err(|e| e.to_string())?;
+            let proxy = Proxy::new().map_err(|e| e.to_string())?;
+            let host = (LOOK, 0).into();
+            proxy.add(&BTreeSet::from([Port { host, inside }])).map_err(|e| e.to_string())?;
+            proxy.open(network.into()).map_err(|e| e.to_string())?;
+            let port = proxy.ports().first().map(|p| p.host.port()).ok_or("no port")?;
+            Ok((proxy, port))
+        };
+        match listen() {
+            Ok((proxy, port)) => {
+                open.0.push(proxy);
+                open.1.push(Link { inside, url: format!("http://{LOOK}:{port}/") });
+            }
+            Err(why) => {
+                progress::note(ctx.progress(), format!("port {inside} of the trial has no address here: {why}"))
+            }
+        }
+    }
+    open
+}
+
+fn boot(ctx: &Context, server: &str) -> Result<Running> {
     let mut json = Vec::new();
     std::io::stdin().read_to_end(&mut json).map_err(|e| fs::Error::new("read", "standard input", e))?;
     let candidate: Candidate =
@@ -148,20 +220,54 @@ fn boot(ctx: &Context, server: &str) -> Result<(Booted, FileLock, Scratch, Trial
     })?;
     let scratch = Scratch::new(ctx.home().scratch(), &format!("kept-{server}"))?;
     let booted = Booted::start(ctx, &candidate, scratch.path())?;
-    let kept = Kept {
+    let (proxies, links) = links(ctx, booted.machine.pid(), &candidate.ports);
+    let mut kept = Kept {
         revision: candidate.revision.clone(),
         image: candidate.image.clone(),
         since: ctx.now().as_second(),
+        ends: None,
+        verdict: None,
+        links,
+        console: scratch.path().join("run/console.log"),
         keeper: std::process::id(),
         keeper_start: process_start(std::process::id()).unwrap_or_default(),
         pid: booted.machine.pid(),
         cgroup: booted.cgroup.clone(),
     };
-    let json = serde_json::to_vec(&kept).map_err(|source| Error::Json { what: "a kept trial".to_owned(), source })?;
-    fs::write_atomic(dir.join("trial.json"), &json)?;
+    write(&dir, &kept)?;
     let mut report = booted.judge(ctx, &candidate)?;
     report.kept = !booted.machine.ended();
-    Ok((booted, lock, scratch, report))
+    report.links = kept.links.clone();
+    let minutes = (candidate.minutes > 0).then_some(candidate.minutes);
+    kept.verdict = Some(report.verdict);
+    kept.ends = minutes.map(|m| ctx.now().as_second() + 60 * i64::from(m));
+    write(&dir, &kept)?;
+    Ok(Running { booted, lock, scratch, proxies, minutes, report })
+}
+
+fn write(dir: &Path, kept: &Kept) -> Result<()> {
+    let json = serde_json::to_vec(kept).map_err(|source| Error::Json { what: "a kept trial".to_owned(), source })?;
+    Ok(fs::write_atomic(dir.join("trial.json"), &json)?)
+}
+
+/// What a kept trial, or one that is just booting, wrote to its console after byte `from`, as plain text of at most
+/// 64 KiB, and where it ends. A place after the end means that the log began anew. `None` if no trial runs.
+///
+/// # Errors
+/// If the log cannot be read.
+pub fn console(ctx: &Context, server: &str, from: u64) -> Result<Option<(String, u64)>> {
+    const MOST: u64 = 64 << 10;
+    let Some(kept) = find(ctx, server)? else { return Ok(None) };
+    let failed = |e| fs::Error::new("read", &kept.console, e);
+    let mut file = match File::open(&kept.console) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed)?,
+    };
+    let len = file.metadata().map_err(failed)?.len();
+    let from = if from > len { 0 } else { from }.max(len.saturating_sub(MOST));
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(from)).and_then(|_| file.take(len - from).read_to_end(&mut bytes)).map_err(failed)?;
+    Ok(Some((regrow_machine::plain(&String::from_utf8_lossy(&bytes)), from + bytes.len() as u64)))
 }
 
 /// Tells progress as JSON lines on standard output.

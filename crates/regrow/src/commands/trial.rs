@@ -31,6 +31,9 @@ pub(crate) struct Trial {
     /// Let it go on running
     #[arg(long)]
     keep: bool,
+    /// With --keep: end it after so many minutes [default: when asked to]
+    #[arg(long, value_name = "N", requires = "keep", default_value_t = 0, hide_default_value = true)]
+    minutes: u32,
     /// End the trial that was kept
     #[arg(long, conflicts_with_all = ["at", "keep"])]
     stop: bool,
@@ -54,7 +57,9 @@ pub(crate) fn run(args: &Trial, ctx: &Context, session: &Session) -> Outcome {
         });
     }
     let about = About::server("trial", args.server.clone(), Wait::UntilFree);
-    let report = jobs::run(ctx, &about, |ctx| regrow_ops::trial(ctx, &args.server, args.at.as_deref(), args.keep))?;
+    let report = jobs::run(ctx, &about, |ctx| {
+        regrow_ops::trial(ctx, &args.server, args.at.as_deref(), args.keep.then_some(args.minutes))
+    })?;
     session.answer(&report, words)
 }
 
@@ -105,6 +110,9 @@ fn words(report: &TrialReport) -> String {
     ));
     if report.kept {
         let server = &report.server;
+        for link in &report.links {
+            text.push_str(&format!("port {}: {}\n", link.inside, link.url));
+        }
         text.push_str(&format!(
             "it goes on running: regrow exec {server} --trial -- bash; end it: regrow trial {server} --stop\n"
         ));

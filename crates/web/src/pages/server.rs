@@ -230,7 +230,7 @@ fn start(ctx: &Context, verb: &str, server: &str, at: Option<String>) -> regrow_
     let server = server.to_owned();
     let task = match verb {
         "build" => Task::Build { server, at },
-        "trial" => Task::Trial { server, at, minutes: None },
+        "trial" => Task::Trial { server, at, draft: None, minutes: None },
         "switch" => Task::Switch { server, at },
         "rollback" => Task::Rollback { server, with_state: false },
         _ => return Err(Error::mistake("there is no such thing to do")),
