@@ -48,6 +48,16 @@ impl Repo {
         Ok(repo)
     }
 
+    /// Whether this is the repository of `fleet`, still where it was.
+    pub fn is_at(&self, fleet: &Path) -> bool {
+        std::fs::canonicalize(fleet).is_ok_and(|fleet| fleet == self.fleet) && self.git_dir.join("HEAD").exists()
+    }
+
+    /// Finishes a landing that was interrupted, as [`Repo::open`] does.
+    pub fn recover(&self) -> Result<()> {
+        land::recover(self)
+    }
+
     /// Makes `fleet` a repository with the branch `main`; one that is already in a repository stays in it.
     pub fn init(fleet: &Path) -> Result<Repo> {
         match Repo::open(fleet) {

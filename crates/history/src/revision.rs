@@ -26,6 +26,8 @@ pub struct Revision {
 pub(crate) struct Objects {
     batch: Option<Batch>,
     trees: BTreeMap<String, Arc<Vec<TreeEntry>>>,
+    /// How many entries the trees have together.
+    entries: usize,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,9 @@ const DIR: u32 = 0o040000;
 
 /// The largest object that is read, in bytes: what `DiskFiles` allows.
 const MAX_OBJECT: u64 = 64 << 20;
+
+/// How many entries of trees are remembered: about 4 MB.
+const MAX_ENTRIES: usize = 30_000;
 
 impl Revision {
     pub(crate) fn new(repo: Repo, commit: String, objects: Arc<Mutex<Objects>>) -> Revision {
@@ -119,6 +124,12 @@ impl Objects {
         let id_bytes = id.split('^').next().map_or(20, |id| id.len() / 2);
         let tree =
             Arc::new(parse_tree(&bytes, id_bytes).ok_or_else(|| io::Error::other("git's tree object is damaged"))?);
+        // A program that runs for months must not remember every tree it has ever seen.
+        self.entries += tree.len();
+        if self.entries > MAX_ENTRIES {
+            self.entries = tree.len();
+            self.trees.clear();
+        }
         self.trees.insert(id.to_owned(), tree.clone());
         Ok(tree)
     }

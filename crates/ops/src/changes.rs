@@ -1,12 +1,22 @@
 //! `log`, `show`, `diff`: changesets as they are in git. In keys and effects they come with the page of changesets.
 
-use regrow_history::{Changeset, Repo};
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::Answer;
+use crate::compare;
 use crate::context::Context;
 use crate::error::Result;
+use crate::evidence;
 use crate::wanted::concerning;
+
+pub use regrow_history::Changeset;
+
+/// The names of the servers in the work tree, without reading them.
+pub fn server_names(ctx: &Context) -> Result<Vec<String>> {
+    Ok(regrow_config::load_server_names(&regrow_config::DiskFiles::new(ctx.fleet()?)?)?)
+}
 
 /// Changesets, newest first.
 #[derive(Debug, Serialize)]
@@ -43,9 +53,48 @@ pub struct DiffReport {
 
 impl Answer for DiffReport {}
 
+/// Changesets in words, with what was proven about them.
+#[derive(Debug, Serialize)]
+pub struct TimelineReport {
+    /// The changesets, newest first.
+    pub changes: Vec<Told>,
+    /// The one after them, if there are older ones.
+    pub next: Option<String>,
+}
+
+impl Answer for TimelineReport {}
+
+/// A changeset in words.
+#[derive(Debug, Serialize)]
+pub struct Told {
+    /// The changeset.
+    #[serde(flatten)]
+    pub change: Changeset,
+    /// What it did, in one line.
+    pub summary: Arc<str>,
+    /// The newest result of each kind for each server.
+    pub proofs: Vec<evidence::Brief>,
+}
+
+/// [`log`] in words, with what was proven.
+pub fn timeline(ctx: &Context, server: Option<&str>, from: Option<&str>, limit: usize) -> Result<TimelineReport> {
+    let below = server.map(concerning).unwrap_or_default();
+    let below: Vec<&str> = below.iter().map(String::as_str).collect();
+    let mut changes = ctx.repo()?.log(from.unwrap_or("HEAD"), &below, limit.saturating_add(1))?;
+    let next = if changes.len() > limit { changes.pop().map(|c| c.revision) } else { None };
+    let summaries = compare::summaries(ctx, &changes)?;
+    let revisions: Vec<&str> = changes.iter().map(|c| &*c.revision).collect();
+    let mut proofs = evidence::of_revisions(ctx, &revisions)?;
+    let told = changes.into_iter().zip(summaries).map(|(change, summary)| {
+        let proofs = proofs.remove(&change.revision).unwrap_or_default();
+        Told { change, summary, proofs }
+    });
+    Ok(TimelineReport { changes: told.collect(), next })
+}
+
 /// The newest `limit` changesets, or only those that can influence `server`.
 pub fn log(ctx: &Context, server: Option<&str>, from: Option<&str>, limit: usize) -> Result<LogReport> {
-    let repo = Repo::open(ctx.fleet()?)?;
+    let repo = ctx.repo()?;
     let below = server.map(concerning).unwrap_or_default();
     let below: Vec<&str> = below.iter().map(String::as_str).collect();
     // One more than asked for tells whether there are older ones.
@@ -57,13 +106,13 @@ pub fn log(ctx: &Context, server: Option<&str>, from: Option<&str>, limit: usize
 
 /// One changeset with what it did to the text.
 pub fn show(ctx: &Context, revision: &str) -> Result<ShowReport> {
-    let repo = Repo::open(ctx.fleet()?)?;
+    let repo = ctx.repo()?;
     Ok(ShowReport { changes: vec![repo.show(revision)?], text: repo.diff_of(revision)? })
 }
 
 /// What differs between two revisions, or between a revision and the work tree.
 pub fn diff(ctx: &Context, from: &str, to: Option<&str>) -> Result<DiffReport> {
-    let repo = Repo::open(ctx.fleet()?)?;
+    let repo = ctx.repo()?;
     let text = repo.diff(from, to)?;
     Ok(DiffReport { from: repo.resolve(from)?, to: to.map(|to| repo.resolve(to)).transpose()?, text })
 }

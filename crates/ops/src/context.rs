@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use regrow_host::lock;
 use regrow_host::progress::{Progress, Silent};
 
+use crate::cache::Caches;
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::home::Home;
@@ -51,6 +52,7 @@ struct Shared {
     clock: Clock,
     database: OnceLock<Database>,
     hub: Hub,
+    caches: Caches,
 }
 
 impl std::fmt::Debug for Context {
@@ -78,7 +80,14 @@ impl Context {
     /// A context in which nobody looks on. Touches no file.
     pub fn new(setup: Setup) -> Context {
         let Setup { fleet, home, actor, program, clock } = setup;
-        let shared = Shared { home: Home::new(home), program, clock, database: OnceLock::new(), hub: Hub::default() };
+        let shared = Shared {
+            home: Home::new(home),
+            program,
+            clock,
+            database: OnceLock::new(),
+            hub: Hub::default(),
+            caches: Caches::default(),
+        };
         Context {
             fleet,
             actor: actor.into(),
@@ -124,6 +133,16 @@ impl Context {
     /// `REGROW_HOME`.
     pub fn home(&self) -> &Home {
         &self.shared.home
+    }
+
+    /// The fleet's repository. It is looked for once; an interrupted landing is finished each time.
+    pub fn repo(&self) -> Result<regrow_history::Repo> {
+        self.shared.caches.repo(self.fleet()?)
+    }
+
+    /// What was worked out before.
+    pub(crate) fn caches(&self) -> &Caches {
+        &self.shared.caches
     }
 
     /// Who asks.

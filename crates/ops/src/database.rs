@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// The steps from an empty file to the tables of today. How many were done is kept in `user_version`; a step is never
 /// changed once it was in use, only followed by another.
-const STEPS: [&str; 3] = [WORK, ACTS, ASKED];
+const STEPS: [&str; 4] = [WORK, ACTS, ASKED, BY_REVISION];
 /// The version of the tables.
 const VERSION: i64 = STEPS.len() as i64;
 
@@ -73,6 +73,9 @@ CREATE TABLE evidence (
 );
 CREATE INDEX evidence_by_server ON evidence (server, kind, id);
 ";
+
+/// What is known about a revision is asked for on every timeline.
+const BY_REVISION: &str = "CREATE INDEX evidence_by_revision ON evidence (revision, server, kind, id);";
 
 /// What a job was asked to work on.
 const ASKED: &str = "

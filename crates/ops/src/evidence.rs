@@ -1,5 +1,7 @@
 //! Evidence: the recorded result of a build, trial, switch, rollback…
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
@@ -177,6 +179,59 @@ pub fn get(ctx: &Context, id: i64) -> Result<Option<Evidence>> {
     })
 }
 
+/// A result without its report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Brief {
+    /// See [`Evidence::id`].
+    pub id: i64,
+    /// What was done.
+    pub kind: Kind,
+    /// To which server.
+    pub server: String,
+    /// What it proved.
+    pub verdict: Verdict,
+    /// See [`Evidence::image`].
+    pub image: Option<String>,
+    /// When it ended.
+    pub at: Timestamp,
+    /// The job that did it, if one is known.
+    pub job: Option<i64>,
+}
+
+/// What is known about some revisions (full commit ids): the newest result of each kind for each server, oldest first.
+pub fn of_revisions(ctx: &Context, revisions: &[&str]) -> Result<BTreeMap<String, Vec<Brief>>> {
+    let wanted = serde_json::to_string(revisions).unwrap_or_default();
+    let found: Vec<(String, Brief)> = ctx.database()?.with(|c| {
+        let sql = "SELECT revision, max(id), kind, server, verdict, image, at,
+               (SELECT j.id FROM jobs j WHERE j.server = evidence.server AND j.verb = evidence.kind
+                   AND j.started <= evidence.at AND (j.ended IS NULL OR j.ended >= evidence.at) ORDER BY j.id DESC LIMIT 1)
+             FROM evidence WHERE revision IN (SELECT value FROM json_each(?)) GROUP BY revision, server, kind ORDER BY id";
+        c.prepare_cached(sql)?
+            .query_map([wanted], |row| {
+                let brief = Brief {
+                    id: row.get(1)?,
+                    kind: Kind::parse(row.get_ref(2)?.as_str()?).ok_or_else(|| word(2, "kind"))?,
+                    server: row.get(3)?,
+                    verdict: Verdict::parse(row.get_ref(4)?.as_str()?).ok_or_else(|| word(4, "verdict"))?,
+                    image: row.get(5)?,
+                    at: row.get_ref(6)?.as_str()?.parse().map_err(|_| word(6, "time"))?,
+                    job: row.get(7)?,
+                };
+                Ok((row.get(0)?, brief))
+            })?
+            .collect()
+    })?;
+    let mut by_revision: BTreeMap<String, Vec<Brief>> = BTreeMap::new();
+    for (revision, brief) in found {
+        by_revision.entry(revision).or_default().push(brief);
+    }
+    Ok(by_revision)
+}
+
+fn word(column: usize, what: &str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, format!("unknown {what}").into())
+}
+
 /// For how many seconds the newest `limit` switches of a server that worked interrupted it, newest first.
 pub fn interruptions(ctx: &Context, server: &str, limit: usize) -> Result<Vec<f64>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -194,9 +249,6 @@ pub fn interruptions(ctx: &Context, server: &str, limit: usize) -> Result<Vec<f6
 const COLUMNS: &str = "id, kind, server, revision, image, verdict, json, at";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Evidence> {
-    let word = |column: usize, what: &str| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, format!("unknown {what}").into())
-    };
     Ok(Evidence {
         id: row.get(0)?,
         kind: Kind::parse(row.get_ref(1)?.as_str()?).ok_or_else(|| word(1, "kind"))?,

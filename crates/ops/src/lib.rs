@@ -21,6 +21,7 @@ pub mod acts;
 pub mod add;
 pub mod background;
 pub mod build;
+mod cache;
 pub mod changes;
 pub mod check;
 pub mod compare;

@@ -115,7 +115,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/job/{id}", get(pages::job::get))
         .route("/job/{id}/events", get(pages::live::get))
         .route("/job/{id}/stop", post(pages::job::stop))
+        // history: timeline, changesets, comparisons
         .route("/history", get(pages::history::get))
+        .route("/changeset/{rev}", get(pages::changeset::get))
+        .route("/changeset/{rev}/revert", post(pages::changeset::revert))
+        .route("/compare", get(pages::compare::pick))
+        .route("/compare/{pair}", get(pages::compare::get))
         .fallback(pages::message::not_found)
         .method_not_allowed_fallback(pages::message::wrong_method)
         .layer(middleware::from_fn_with_state(app.clone(), admit));

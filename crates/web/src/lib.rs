@@ -7,6 +7,7 @@
 //! * `visitor`: who asks and what they may do; every handler takes it.
 //! * `app`: shared state, routes, forms that work once.
 //! * `pages`: one module per page. All work without JavaScript; with it, a job's page is live.
+//! * `preview`: what a difference means, in four layers, on every page that shows one.
 //! * `track`, `outcome`, `view`: events, reports and values put into words.
 //! * `templates/`, `assets/`: HTML (checked at compile time), one style sheet, one script.
 //!
@@ -18,6 +19,7 @@ mod guard;
 mod look;
 mod outcome;
 mod pages;
+mod preview;
 mod serve;
 mod session;
 mod track;

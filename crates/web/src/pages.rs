@@ -1,6 +1,8 @@
 //! One module per page.
 
 pub(crate) mod banner;
+pub(crate) mod changeset;
+pub(crate) mod compare;
 pub(crate) mod history;
 pub(crate) mod job;
 pub(crate) mod live;

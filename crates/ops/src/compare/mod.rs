@@ -20,9 +20,10 @@ mod summary;
 mod words;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use regrow_config::{Diagnostic, Fleet, LockFile};
-use regrow_history::{PathChange, Repo};
+use regrow_history::{Changeset, PathChange, Repo};
 use serde::Serialize;
 
 pub use effects::{Effects, FileEffect, Image, PackageEffect, PortEffect, UnitEffect};
@@ -61,6 +62,15 @@ pub struct Comparison {
 impl Answer for Comparison {}
 
 impl Comparison {
+    /// With what the former switches say about the next: that can change at any time.
+    fn with_interruptions(mut self, ctx: &Context) -> Result<Comparison> {
+        for server in &mut self.servers {
+            let switches = effects::switches(ctx, &server.name)?;
+            server.effects = std::mem::take(&mut server.effects).with_interruption(&switches);
+        }
+        Ok(self)
+    }
+
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
         self.paths.is_empty()
@@ -130,34 +140,79 @@ pub fn summary_of(comparison: &Comparison) -> String {
     summary::line(comparison)
 }
 
-/// What a changeset did: against its first parent, or against nothing.
-pub fn of_changeset(ctx: &Context, revision: &str) -> Result<Comparison> {
-    let (from, to) = changeset_sides(ctx, revision)?;
-    compare(ctx, &from, &to)
+/// A changeset and what it did: against its first parent, or against nothing.
+pub fn of_changeset(ctx: &Context, revision: &str) -> Result<(Changeset, Comparison)> {
+    let cache = &ctx.caches().changesets;
+    if let Some(known) = cache.get(revision) {
+        let (change, found) = (*known).clone();
+        return Ok((change, found.with_interruptions(ctx)?));
+    }
+    let repo = ctx.repo()?;
+    let change = repo.show(revision)?;
+    let sides = sides_of(&repo, &change);
+    let found = between(&repo, &sides, change.paths.clone(), Depth::All)?;
+    if found.text.len() <= KEPT {
+        cache.put(&change.revision, Arc::new((change.clone(), found.clone())));
+    }
+    Ok((change, found.with_interruptions(ctx)?))
 }
 
-fn changeset_sides(ctx: &Context, revision: &str) -> Result<(Side, Side)> {
-    let repo = Repo::open(ctx.fleet()?)?;
-    let change = repo.show(revision)?;
-    let from = change.parents.first().map_or(Side::Nothing, |parent| Side::Revision(parent.clone()));
-    Ok((from, Side::Revision(change.revision)))
+/// The [`summary`] of each of some changesets, as [`Repo::log`] has told them.
+pub fn summaries(ctx: &Context, changes: &[Changeset]) -> Result<Vec<Arc<str>>> {
+    let cache = &ctx.caches().summaries;
+    let repo = ctx.repo()?;
+    let mut found = Vec::new();
+    for change in changes {
+        if let Some(known) = cache.get(&change.revision) {
+            found.push(known);
+            continue;
+        }
+        let sides = sides_of(&repo, change);
+        let line: Arc<str> = summary::line(&between(&repo, &sides, change.paths.clone(), Depth::Words)?).into();
+        cache.put(&change.revision, line.clone());
+        found.push(line);
+    }
+    Ok(found)
+}
+
+/// A comparison with a longer text is made anew each time.
+const KEPT: usize = 256 << 10;
+
+fn sides_of(repo: &Repo, change: &Changeset) -> (Text, Text) {
+    let old = change.parents.first().map_or(Text::Nothing(Default::default()), |parent| Text::at(repo.at(parent)));
+    (old, Text::at(repo.at(&change.revision)))
 }
 
 fn run(ctx: &Context, from: &Side, to: &Side, depth: Depth) -> Result<Comparison> {
-    let repo = Repo::open(ctx.fleet()?)?;
-    let old = Text::open(&repo, from, to)?;
-    let new = Text::open(&repo, to, from)?;
-    let paths = side::changed(&repo, &old, &new)?;
+    let repo = ctx.repo()?;
+    let sides = (Text::open(&repo, from, to)?, Text::open(&repo, to, from)?);
+    let name = match (&sides, depth) {
+        ((Text::Commit(old), Text::Commit(new)), Depth::All) => Some(format!("{}..{}", old.commit(), new.commit())),
+        _ => None,
+    };
+    if let Some(known) = name.as_ref().and_then(|name| ctx.caches().comparisons.get(name)) {
+        return (*known).clone().with_interruptions(ctx);
+    }
+    let paths = side::changed(&repo, &sides.0, &sides.1)?;
+    let found = between(&repo, &sides, paths, depth)?;
+    if let Some(name) = name.filter(|_| found.text.len() <= KEPT) {
+        ctx.caches().comparisons.put(&name, Arc::new(found.clone()));
+    }
+    found.with_interruptions(ctx)
+}
+
+/// Between two texts of which the paths that differ are known.
+fn between(repo: &Repo, (old, new): &(Text, Text), paths: Vec<PathChange>, depth: Depth) -> Result<Comparison> {
     let mut comparison = Comparison { from: old.name(), to: new.name(), ..Comparison::default() };
     if !paths.is_empty() {
         let scope = Scope::of(&paths);
-        let loaded = (Loaded::of(&old, &scope), Loaded::of(&new, &scope));
+        let loaded = (Loaded::of(old, &scope), Loaded::of(new, &scope));
         comparison.fleet = words::fleet(&loaded.0.fleet, &loaded.1.fleet, &paths);
         comparison.roles = roles(&loaded, &scope, depth);
-        comparison.servers = servers(ctx, &loaded, &comparison.roles, &paths, depth)?;
+        comparison.servers = servers(&loaded, &comparison.roles, &paths, depth);
         if depth == Depth::All {
-            comparison.keys = keys::of_files(&old, &new, &paths)?;
-            comparison.text = side::text(&repo, &old, &new, &paths)?;
+            comparison.keys = keys::of_files(old, new, &paths)?;
+            comparison.text = side::text(repo, old, new, &paths)?;
         }
     }
     comparison.paths = paths;
@@ -265,12 +320,11 @@ fn roles(loaded: &(Loaded<'_>, Loaded<'_>), scope: &Scope, depth: Depth) -> Vec<
 }
 
 fn servers(
-    ctx: &Context,
     loaded: &(Loaded<'_>, Loaded<'_>),
     roles: &[RoleComparison],
     paths: &[PathChange],
     depth: Depth,
-) -> Result<Vec<ServerComparison>> {
+) -> Vec<ServerComparison> {
     let (old, new) = loaded;
     let names: BTreeSet<&String> = old.fleet.servers.keys().chain(new.fleet.servers.keys()).collect();
     let mut found = Vec::new();
@@ -306,14 +360,12 @@ fn servers(
             Depth::All => {
                 // A lock that does not fit any more says nothing about the packages to come.
                 let after_lock = locks.1.as_ref().filter(|_| fits);
-                let switches = effects::switches(ctx, name)?;
                 Effects::of(before, after, (locks.0.as_ref(), after_lock), &new.fleet.catalog)
-                    .with_interruption(&switches)
             }
         };
         found.push(ServerComparison { name: name.clone(), words, effects, complete: fits && mistakes == 0, mistakes });
     }
-    Ok(found)
+    found
 }
 
 #[cfg(test)]

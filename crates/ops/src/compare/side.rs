@@ -42,17 +42,18 @@ const DRAFTS: &str = "refs/regrow/drafts/";
 /// A side, found.
 #[derive(Debug)]
 pub(super) enum Text {
-    Commit { commit: String, files: Box<regrow_history::Revision> },
+    Commit(Box<regrow_history::Revision>),
     Disk(DiskFiles),
     Nothing(regrow_config::MemoryFiles),
 }
 
 impl Text {
+    pub(super) fn at(revision: regrow_history::Revision) -> Text {
+        Text::Commit(Box::new(revision))
+    }
+
     pub(super) fn open(repo: &Repo, side: &Side, other: &Side) -> Result<Text> {
-        let at = |revision: &str| -> Result<Text> {
-            let files = repo.revision(revision)?;
-            Ok(Text::Commit { commit: files.commit().to_owned(), files: Box::new(files) })
-        };
+        let at = |revision: &str| -> Result<Text> { Ok(Text::at(repo.revision(revision)?)) };
         match side {
             Side::Revision(revision) => at(revision),
             Side::Draft(id) if id == "disk" => Text::open(repo, &Side::Disk, other),
@@ -69,7 +70,7 @@ impl Text {
 
     pub(super) fn files(&self) -> &dyn Files {
         match self {
-            Text::Commit { files, .. } => &**files,
+            Text::Commit(files) => &**files,
             Text::Disk(files) => files,
             Text::Nothing(files) => files,
         }
@@ -77,7 +78,7 @@ impl Text {
 
     pub(super) fn name(&self) -> String {
         match self {
-            Text::Commit { commit, .. } => commit.clone(),
+            Text::Commit(files) => files.commit().to_owned(),
             Text::Disk(_) => "disk".to_owned(),
             Text::Nothing(_) => "nothing".to_owned(),
         }
@@ -85,7 +86,7 @@ impl Text {
 
     fn state(&self) -> regrow_history::State<'_> {
         match self {
-            Text::Commit { commit, .. } => regrow_history::State::Commit(commit),
+            Text::Commit(files) => regrow_history::State::Commit(files.commit()),
             Text::Disk(_) => regrow_history::State::Disk,
             Text::Nothing(_) => regrow_history::State::Nothing,
         }

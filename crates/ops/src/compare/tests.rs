@@ -261,7 +261,7 @@ fn a_role_is_said_once_with_the_servers_it_reaches() {
     write(fleet, "roles/base.toml", "[packages]\nvim = \"*\"\nnginx = \"*\"\n");
     write(fleet, "servers/web2/server.toml", "roles = [\"base\"]\n\n[checks.front]\nport = 80\ntimeout = 60\n");
     commit(fleet, "More");
-    let found = of_changeset(&ctx, "HEAD").unwrap();
+    let (_, found) = of_changeset(&ctx, "HEAD").unwrap();
     assert_eq!(found.roles.len(), 1);
     assert_eq!((&*found.roles[0].name, &found.roles[0].words[..]), ("base", &["nginx is added".to_owned()][..]));
     assert_eq!(found.roles[0].servers, ["web1", "web2"]);
@@ -278,13 +278,13 @@ fn a_role_is_said_once_with_the_servers_it_reaches() {
 fn the_first_changeset_and_one_of_comments_only() {
     let (_dir, ctx) = repository();
     let fleet = ctx.fleet().unwrap();
-    let first = of_changeset(&ctx, "HEAD").unwrap();
+    let (_, first) = of_changeset(&ctx, "HEAD").unwrap();
     assert_eq!(first.from, "nothing");
     assert_eq!(first.servers[0].words, ["The server web1 is new: 1 package, 1 check"]);
     assert_eq!(first.roles[0].words, ["The role base is new: 1 package"]);
     write(fleet, "servers/web1/server.toml", "roles = [\"base\"]\n\n# The front.\n[checks.front]\nport = 80\n");
     commit(fleet, "Comment");
-    let second = of_changeset(&ctx, "HEAD").unwrap();
+    let (_, second) = of_changeset(&ctx, "HEAD").unwrap();
     assert_eq!(summary_of(&second), "Comments and layout of servers/web1/server.toml");
     assert!(second.keys[0].keys.is_empty() && second.servers[0].words.is_empty());
 }

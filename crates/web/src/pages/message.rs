@@ -115,6 +115,16 @@ pub(crate) async fn not_found(State(app): State<Arc<App>>) -> Response {
     missing(&app, "There is no such page.")
 }
 
+/// What to do instead.
+pub(crate) fn advice(app: &App, title: &str, words: &str, (to, name): (&str, &str)) -> Response {
+    let page = Message {
+        layout: layout(app, title, Place::Elsewhere),
+        link: Some((to.to_owned(), name.to_owned())),
+        ..plain("", words)
+    };
+    show(StatusCode::BAD_REQUEST, &page)
+}
+
 /// No such thing.
 pub(crate) fn missing(app: &App, words: &str) -> Response {
     let page = Message {
