@@ -136,6 +136,15 @@ impl Objects {
 
     /// An object's type and bytes.
     fn read(&mut self, repo: &Repo, id: &str) -> io::Result<(String, Vec<u8>)> {
+        let asked_before = self.batch.is_some();
+        match self.ask(repo, id) {
+            // The process of an earlier question may have ended meanwhile.
+            Err(_) if asked_before => self.ask(repo, id),
+            answer => answer,
+        }
+    }
+
+    fn ask(&mut self, repo: &Repo, id: &str) -> io::Result<(String, Vec<u8>)> {
         let mut batch = match self.batch.take() {
             Some(batch) => batch,
             None => start(repo)?,

@@ -39,6 +39,7 @@ pub mod init;
 pub mod jobs;
 pub mod lock;
 pub mod online;
+pub mod revert;
 pub mod trial;
 pub mod wanted;
 
@@ -56,6 +57,7 @@ pub use evidence::{Evidence, Kind, Verdict};
 pub use gc::gc;
 pub use init::init;
 pub use lock::lock;
+pub use revert::revert;
 pub use trial::trial;
 
 /// A report's yes or no: exit status 0 or 1.

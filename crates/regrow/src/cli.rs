@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Log(commands::log::Log),
     Show(commands::show::Show),
     Diff(commands::diff::Diff),
+    Revert(commands::revert::Revert),
     Gc(commands::gc::Gc),
     Doctor(commands::doctor::Doctor),
     Serve(commands::serve::ServeArgs),

@@ -54,6 +54,8 @@ pub(crate) struct App {
     run: Secret,
     /// The jobs that forms have started, by the forms' tokens.
     sent: Mutex<BTreeMap<String, JobId>>,
+    /// Where forms that make something else have led, by the forms' tokens, with their order.
+    made: Mutex<BTreeMap<String, (usize, String)>>,
 }
 
 impl App {
@@ -74,6 +76,7 @@ impl App {
             stopping,
             run: Secret::new()?,
             sent: Mutex::default(),
+            made: Mutex::default(),
         })
     }
 
@@ -102,6 +105,33 @@ impl App {
         }
         sent.insert(token.to_owned(), job);
         Ok(Some(job))
+    }
+}
+
+impl App {
+    /// Makes something for a form, once: the same form sent again gets the address of what the first one made.
+    ///
+    /// `None` if the form was drawn by an earlier run of the program.
+    pub(crate) fn once_made<E>(
+        &self,
+        token: &str,
+        make: impl FnOnce() -> Result<String, E>,
+    ) -> Result<Option<String>, E> {
+        if !token.starts_with(&self.run.reveal()[..16]) || token.len() != 49 {
+            return Ok(None);
+        }
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, place)) = made.get(token) {
+            return Ok(Some(place.clone()));
+        }
+        let place = make()?;
+        let number = made.values().map(|(number, _)| number + 1).max().unwrap_or(0);
+        if made.len() >= MOST_SENT {
+            let oldest = made.iter().min_by_key(|(_, (number, _))| *number).map(|(token, _)| token.clone());
+            oldest.map(|token| made.remove(&token));
+        }
+        made.insert(token.to_owned(), (number, place.clone()));
+        Ok(Some(place))
     }
 }
 

@@ -113,13 +113,13 @@ impl Draft {
 }
 
 pub(crate) fn open(ctx: &Context) -> Result<Repo> {
-    Ok(Repo::open(ctx.fleet()?)?)
+    ctx.repo()
 }
 
 /// All drafts, the one changed last first. None where there is no repository.
 pub fn list(ctx: &Context) -> Result<Vec<Draft>> {
-    let repo = match Repo::open(ctx.fleet()?) {
-        Err(regrow_history::Error::NoRepository(_)) => return Ok(Vec::new()),
+    let repo = match ctx.repo() {
+        Err(Error::History(regrow_history::Error::NoRepository(_))) => return Ok(Vec::new()),
         repo => repo?,
     };
     let refs = repo.drafts()?;
@@ -133,8 +133,8 @@ pub fn list(ctx: &Context) -> Result<Vec<Draft>> {
 /// The edits on disk, all drafts, and those that can be taken back.
 pub fn report(ctx: &Context) -> Result<DraftsReport> {
     let drafts = list(ctx)?;
-    let discarded = match Repo::open(ctx.fleet()?) {
-        Err(regrow_history::Error::NoRepository(_)) => Vec::new(),
+    let discarded = match ctx.repo() {
+        Err(Error::History(regrow_history::Error::NoRepository(_))) => Vec::new(),
         repo => repo?.discarded_drafts()?.into_iter().map(|d| Draft::new(d, None)).collect(),
     };
     Ok(DraftsReport { disk: on_disk(ctx)?, drafts, discarded })
@@ -162,6 +162,18 @@ pub fn create(ctx: &Context, title: Option<&str>, owner: &str) -> Result<Draft> 
 pub(crate) const TRIES: usize = 8;
 
 pub(crate) fn create_on(ctx: &Context, repo: &Repo, head: &str, title: Option<&str>, owner: &str) -> Result<Draft> {
+    create_from(ctx, repo, head, &Default::default(), title, owner)
+}
+
+/// Makes a draft on any changeset, with these files different.
+pub(crate) fn create_from(
+    ctx: &Context,
+    repo: &Repo,
+    base: &str,
+    files: &std::collections::BTreeMap<String, Option<Vec<u8>>>,
+    title: Option<&str>,
+    owner: &str,
+) -> Result<Draft> {
     let owner = if owner.trim().is_empty() { "somebody" } else { owner.trim() };
     let title = match title.map(str::trim) {
         Some(title) if !title.is_empty() => title.to_owned(),
@@ -173,17 +185,17 @@ pub(crate) fn create_on(ctx: &Context, repo: &Repo, head: &str, title: Option<&s
         let made = repo.write_draft(&DraftChange {
             id: &id,
             expected: None,
-            base: head,
-            files_of: head,
+            base,
+            files_of: base,
             title: &title,
             owner,
             created: ctx.now(),
             at: ctx.now(),
             data: &Data::default().to_json(),
-            files: &Default::default(),
+            files,
         });
         match made {
-            Ok(_) => return Ok(Draft::new(repo.draft(&id)?, Some(head))),
+            Ok(_) => return Ok(Draft::new(repo.draft(&id)?, repo.head()?.commit.as_deref())),
             Err(e @ regrow_history::Error::DraftMoved(_)) => last = Some(e),
             Err(e) => return Err(e.into()),
         }

@@ -12,6 +12,7 @@ pub(crate) mod job;
 pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod online;
+pub(crate) mod revert;
 pub(crate) mod serve;
 pub(crate) mod set;
 pub(crate) mod show;
@@ -49,6 +50,7 @@ pub(crate) fn run(command: &Command, ctx: &Context, session: &Session) -> Outcom
         Command::Doctor(args) => doctor::run(args, ctx, session),
         Command::Serve(args) => serve::run(args, ctx, session),
         Command::Log(args) => log::run(args, ctx, session),
+        Command::Revert(args) => revert::run(args, ctx, session),
         Command::Show(args) => show::run(args, ctx, session),
         Command::Diff(args) => diff::run(args, ctx, session),
     }

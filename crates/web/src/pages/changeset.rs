@@ -8,10 +8,9 @@ use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use regrow_ops::changes;
 use regrow_ops::compare::{self, Comparison};
 use regrow_ops::evidence;
-use regrow_ops::{Context, Error};
+use regrow_ops::{Context, Error, revert as ops_revert};
 use serde::Deserialize;
 
 use crate::app::App;
@@ -156,6 +155,16 @@ pub(crate) async fn revert(
     if !is_revision(&revision) {
         return message::missing(&app, "There is no such changeset.");
     }
-    let _ = (&sent.once, changes::log as usize);
-    (StatusCode::SEE_OTHER, [(header::LOCATION, "/drafts")]).into_response()
+    let (state, back) = (app.clone(), format!("/changeset/{revision}"));
+    let made = work(&app, move |ctx| state.once_made(&sent.once, || Ok(ops_revert(ctx, &revision)?.draft.id)));
+    match made.await {
+        Ok(Some(id)) => {
+            // From here on this browser works on the draft.
+            let cookie = format!("{}={id}; Path=/; HttpOnly; SameSite=Strict", app.draft_cookie);
+            (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/draft/{id}")), (header::SET_COOKIE, cookie)])
+                .into_response()
+        }
+        Ok(None) => message::stale_form(&app, back),
+        Err(response) => response,
+    }
 }
