@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Gc(commands::gc::Gc),
     Doctor(commands::doctor::Doctor),
     Serve(commands::serve::ServeArgs),
+    Account(commands::account::Account),
+    Acts(commands::acts::Acts),
     #[command(hide = true)]
     KeepTrial(commands::trial::KeepTrial),
     #[command(hide = true)]

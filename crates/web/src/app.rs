@@ -22,6 +22,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::guard::{self, Hosts};
 use crate::pages;
 use crate::session::{Holder, Secret, Sessions};
+use crate::tries::Tries;
 use crate::visitor::{self, Visitor};
 
 /// A form is small; anything larger is no form of ours.
@@ -32,6 +33,30 @@ const MOST_TIME: Duration = Duration::from_secs(30);
 const MOST_STREAMS: usize = 64;
 /// How many forms are remembered as sent.
 const MOST_SENT: usize = 4096;
+
+/// How browsers reach us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// Over TLS.
+    pub(crate) tls: bool,
+    /// From this machine only. Elsewhere there are no one-time links, and only who has an account gets in.
+    pub(crate) loopback: bool,
+}
+
+impl Reach {
+    /// The session cookie's name. Under TLS browsers hold, by its beginning, that no other name and no plain connection
+    /// has set it.
+    fn cookie(self, port: u16) -> String {
+        if self.tls { format!("__Host-regrow_{port}") } else { format!("regrow_{port}") }
+    }
+
+    /// A `Set-Cookie` of ours.
+    pub(crate) fn set_cookie(self, name: &str, value: &str, seconds: u64) -> Option<HeaderValue> {
+        let secure = if self.tls { "; Secure" } else { "" };
+        let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
+        HeaderValue::from_str(&text).ok()
+    }
+}
 
 /// What all requests share.
 #[derive(Debug)]
@@ -46,16 +71,20 @@ pub(crate) struct App {
     pub(crate) cookie: String,
     /// The name of the cookie that holds the id of the draft a browser works on.
     pub(crate) draft_cookie: String,
+    /// How often who has tried to sign in.
+    pub(crate) tries: Tries,
+    /// Passwords being hashed: each takes memory and time.
+    pub(crate) hashing: Arc<Semaphore>,
+    /// How browsers reach us.
+    pub(crate) reach: Reach,
     /// Open live streams.
     pub(crate) streams: Arc<Semaphore>,
     /// Turns true when the program is to end.
     pub(crate) stopping: watch::Receiver<bool>,
     /// Tells forms of this run of the program from those of an earlier one.
     run: Secret,
-    /// The jobs that forms have started, by the forms' tokens.
-    sent: Mutex<BTreeMap<String, JobId>>,
-    /// Where forms that make something else have led, by the forms' tokens, with their order.
-    made: Mutex<BTreeMap<String, (usize, String)>>,
+    /// What forms have led to.
+    sent: Mutex<Sent>,
 }
 
 impl App {
@@ -63,6 +92,7 @@ impl App {
         ctx: Context,
         sessions: Sessions,
         hosts: Hosts,
+        reach: Reach,
         port: u16,
         stopping: watch::Receiver<bool>,
     ) -> std::io::Result<App> {
@@ -70,13 +100,15 @@ impl App {
             ctx,
             sessions,
             hosts,
-            cookie: format!("regrow_{port}"),
+            cookie: reach.cookie(port),
+            reach,
+            tries: Tries::default(),
+            hashing: Arc::new(Semaphore::new(2)),
             draft_cookie: format!("regrow_draft_{port}"),
             streams: Arc::new(Semaphore::new(MOST_STREAMS)),
             stopping,
             run: Secret::new()?,
             sent: Mutex::default(),
-            made: Mutex::default(),
         })
     }
 
@@ -85,54 +117,74 @@ impl App {
         Ok(format!("{}-{}", &self.run.reveal()[..16], &Secret::new()?.reveal()[..32]))
     }
 
+    /// The cookie of a new session.
+    pub(crate) fn session_cookie(&self, session: &Secret) -> Option<HeaderValue> {
+        self.reach.set_cookie(&self.cookie, session.reveal(), crate::session::SESSION_LIFE.as_secs())
+    }
+
     /// Starts a job for a form, once: the same form sent again (a double click, a reload) gets the same job.
     ///
     /// `None` if the form was drawn by an earlier run of the program: then nobody knows whether it was sent before.
     pub(crate) fn once<E>(&self, token: &str, start: impl FnOnce() -> Result<JobId, E>) -> Result<Option<JobId>, E> {
-        if !token.starts_with(&self.run.reveal()[..16]) || token.len() != 49 {
-            return Ok(None);
-        }
-        // The lock is held while the job starts: a second click waits here for the first one's number.
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&job) = sent.get(token) {
-            return Ok(Some(job));
-        }
-        let job = start()?;
-        if sent.len() >= MOST_SENT {
-            // Job numbers grow: the smallest is the oldest.
-            let oldest = sent.iter().min_by_key(|(_, job)| **job).map(|(token, _)| token.clone());
-            oldest.map(|token| sent.remove(&token));
-        }
-        sent.insert(token.to_owned(), job);
-        Ok(Some(job))
+        self.sent_once(token, || start().map(Led::Job)).map(|led| match led {
+            Some(Led::Job(job)) => Some(job),
+            _ => None,
+        })
     }
-}
 
-impl App {
-    /// Makes something for a form, once: the same form sent again gets the address of what the first one made.
+    /// Does what a form asks for, once, and remembers the address that it led to: the same form sent again gets the same
+    /// address and does nothing more. An error is not remembered: the form may be sent again.
     ///
-    /// `None` if the form was drawn by an earlier run of the program.
+    /// `None` as in [`App::once`].
     pub(crate) fn once_made<E>(
         &self,
         token: &str,
-        make: impl FnOnce() -> Result<String, E>,
+        act: impl FnOnce() -> Result<String, E>,
     ) -> Result<Option<String>, E> {
+        self.sent_once(token, || act().map(Led::To)).map(|led| match led {
+            Some(Led::To(place)) => Some(place),
+            Some(Led::Job(job)) => Some(format!("/job/{job}")),
+            None => None,
+        })
+    }
+
+    fn sent_once<E>(&self, token: &str, act: impl FnOnce() -> Result<Led, E>) -> Result<Option<Led>, E> {
         if !token.starts_with(&self.run.reveal()[..16]) || token.len() != 49 {
             return Ok(None);
         }
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, place)) = made.get(token) {
-            return Ok(Some(place.clone()));
+        // The lock is held meanwhile: a second click waits here for what the first one led to.
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, led)) = sent.forms.get(token) {
+            return Ok(Some(led.clone()));
         }
-        let place = make()?;
-        let number = made.values().map(|(number, _)| number + 1).max().unwrap_or(0);
-        if made.len() >= MOST_SENT {
-            let oldest = made.iter().min_by_key(|(_, (number, _))| *number).map(|(token, _)| token.clone());
-            oldest.map(|token| made.remove(&token));
+        let led = act()?;
+        if sent.forms.len() >= MOST_SENT {
+            let oldest = sent.forms.iter().min_by_key(|(_, (number, _))| *number).map(|(token, _)| token.clone());
+            oldest.map(|token| sent.forms.remove(&token));
         }
-        made.insert(token.to_owned(), (number, place.clone()));
-        Ok(Some(place))
+        sent.number += 1;
+        let number = sent.number;
+        sent.forms.insert(token.to_owned(), (number, led.clone()));
+        Ok(Some(led))
     }
+}
+
+/// The forms that were sent.
+#[derive(Debug, Default)]
+struct Sent {
+    /// How many there were.
+    number: u64,
+    /// By their tokens: the how-manieth it was, and what it led to.
+    forms: BTreeMap<String, (u64, Led)>,
+}
+
+/// What a form led to.
+#[derive(Debug, Clone)]
+enum Led {
+    /// A job.
+    Job(JobId),
+    /// A page.
+    To(String),
 }
 
 /// All routes.
@@ -151,11 +203,20 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/changeset/{rev}/revert", post(pages::changeset::revert))
         .route("/compare", get(pages::compare::pick))
         .route("/compare/{pair}", get(pages::compare::get))
+        // Who may, who did what, and the way to anywhere.
+        .route("/acts", get(pages::acts::get))
+        .route("/jobs", get(pages::jobs::get))
+        .route("/go", get(pages::go::get))
+        .route("/sign-out", post(pages::sign_in::sign_out))
+        .route("/password", get(pages::password::get).post(pages::password::post))
+        .route("/accounts", get(pages::accounts::get).post(pages::accounts::add))
+        .route("/accounts/{name}/{what}", post(pages::accounts::change))
         .fallback(pages::message::not_found)
         .method_not_allowed_fallback(pages::message::wrong_method)
         .layer(middleware::from_fn_with_state(app.clone(), admit));
     Router::new()
         .merge(pages)
+        .route("/sign-in", get(pages::sign_in::get).post(pages::sign_in::post))
         .route("/assets/{file}", get(crate::assets::get))
         .layer(DefaultBodyLimit::max(MOST_BODY))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, MOST_TIME))
@@ -174,6 +235,9 @@ async fn gate(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
         (StatusCode::MISDIRECTED_REQUEST, words).into_response()
     };
     guard::harden(response.headers_mut());
+    if app.reach.tls && !app.reach.loopback {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
     response
 }
 
@@ -184,7 +248,7 @@ async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) ->
     }
     let visitor = match recognise(&app, &request) {
         Ok(Some(visitor)) => visitor,
-        Ok(None) => return pages::message::no_session(&request),
+        Ok(None) => return pages::sign_in::asked(&app, &request),
         Err(e) => return pages::message::trouble(&app, &e, false),
     };
     if guard::changes(request.method()) && !guard::is_same_origin(request.headers()) {
@@ -206,6 +270,7 @@ fn recognise(app: &App, request: &Request) -> regrow_ops::Result<Option<Visitor>
     let Some(session) = guard::cookie(request.headers(), &app.cookie).and_then(Secret::parse) else { return Ok(None) };
     let Some(holder) = app.sessions.holder(&session) else { return Ok(None) };
     let (actor, role, account) = match holder {
+        Holder::Link if !app.reach.loopback => return Ok(None),
         // The link was on the terminal of whoever started this.
         Holder::Link => (app.ctx.actor().to_owned(), Role::Switch, false),
         Holder::Account { name, serial } => match accounts::get(&app.ctx, &name)? {
@@ -235,12 +300,9 @@ fn redeem(app: &App, request: &Request) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "Not ahead of time.\n").into_response();
     }
     let token = request.uri().query().and_then(|q| q.strip_prefix("token=")).and_then(Secret::parse);
-    match token.map(|t| app.sessions.redeem(&t)) {
+    match token.filter(|_| app.reach.loopback).map(|t| app.sessions.redeem(&t)) {
         Some(Ok(Some(session))) => {
-            let life = crate::session::SESSION_LIFE.as_secs();
-            let cookie =
-                format!("{}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={life}", app.cookie, session.reveal());
-            let Ok(cookie) = HeaderValue::from_str(&cookie) else {
+            let Some(cookie) = app.session_cookie(&session) else {
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             };
             // See other, without the token: it stays out of the address line and of bookmarks.

@@ -78,7 +78,8 @@ pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
         (Some(origin), Some(host)) => {
             let origin = origin.to_str().unwrap_or_default();
             let host = host.to_str().unwrap_or_default();
-            !host.is_empty() && origin.strip_prefix("http://").is_some_and(|o| o.eq_ignore_ascii_case(host))
+            let origin = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            !host.is_empty() && origin.is_some_and(|o| o.eq_ignore_ascii_case(host))
         }
         (Some(_), None) => false,
     }
@@ -153,7 +154,7 @@ mod tests {
                 "{site}"
             );
         }
-        for origin in ["null", "http://localhost:2", "https://localhost:1", "http://evil.example", "localhost:1"] {
+        for origin in ["null", "http://localhost:2", "ftp://localhost:1", "http://evil.example", "localhost:1"] {
             assert!(!ok(&[("origin", origin), ("host", "localhost:1")]), "{origin}");
         }
     }

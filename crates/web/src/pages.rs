@@ -1,14 +1,20 @@
 //! One module per page.
 
+pub(crate) mod accounts;
+pub(crate) mod acts;
 pub(crate) mod banner;
 pub(crate) mod changeset;
 pub(crate) mod compare;
+pub(crate) mod go;
 pub(crate) mod history;
 pub(crate) mod job;
+pub(crate) mod jobs;
 pub(crate) mod live;
 pub(crate) mod message;
+pub(crate) mod password;
 pub(crate) mod server;
 pub(crate) mod servers;
+pub(crate) mod sign_in;
 
 use std::sync::Arc;
 

@@ -20,14 +20,15 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use regrow_host::lock::{FileLock, Wait};
 use regrow_host::{FsError, fs};
-use regrow_ops::Context;
+use regrow_ops::{Context, accounts};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use crate::app::{App, Peer, router};
+use crate::app::{App, Peer, Reach, router};
 use crate::guard::Hosts;
 use crate::session::{LINK_LIFE, Sessions};
+use crate::tls::{Certificate, TlsFiles};
 
 /// Where the pages are without further words.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7420);
@@ -39,8 +40,8 @@ pub struct Serve {
     pub context: Context,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Whether an address that other machines can reach is meant: there is no encryption, so it is refused otherwise.
-    pub insecure_listen: bool,
+    /// The certificate and its key. Where other machines can reach us nothing is served without.
+    pub tls: Option<TlsFiles>,
     /// Names besides `localhost` that a browser may call us by, where other machines can reach us.
     pub names: Vec<String>,
 }
@@ -48,7 +49,7 @@ pub struct Serve {
 impl Serve {
     /// The usual: loopback only.
     pub fn new(context: Context) -> Serve {
-        Serve { context, listen: DEFAULT_LISTEN, insecure_listen: false, names: Vec::new() }
+        Serve { context, listen: DEFAULT_LISTEN, tls: None, names: Vec::new() }
     }
 }
 
@@ -73,14 +74,28 @@ pub struct Serving {
 /// Why the pages cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Listening where other machines can reach us was not asked for explicitly.
+    /// Other machines can reach the address, and nothing would be encrypted.
     #[error(
-        "{address} can be reached by other machines, and the pages are not encrypted; listen on 127.0.0.1 and forward the port (`ssh -L 7420:127.0.0.1:7420 HOST`), or say --insecure-listen"
+        "{address} can be reached by other machines, and nothing would be encrypted; give a certificate (--tls-cert FILE --tls-key FILE), or listen on 127.0.0.1 and forward the port (`ssh -L 7420:127.0.0.1:7420 HOST`)"
     )]
-    NotLoopback {
+    NoTls {
         /// The address.
         address: SocketAddr,
     },
+    /// Other machines can reach the address, and nobody could sign in.
+    #[error(
+        "{address} can be reached by other machines, and there is no account yet; make one first: `regrow account add NAME --role switch`"
+    )]
+    NoAccount {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::Error),
+    /// The accounts cannot be read.
+    #[error("cannot tell who may sign in")]
+    Accounts(#[source] Box<regrow_ops::Error>),
     /// The address is taken or does not exist here.
     #[error("cannot listen on {address}; choose another with --listen ADDRESS:PORT")]
     Listen {
@@ -118,7 +133,9 @@ impl Error {
     /// The exit code of the program: 2 for the person's mistake, 3 for the surroundings.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::NotLoopback { .. } | Error::OtherFleet { .. } => 2,
+            Error::NoTls { .. } | Error::NoAccount { .. } | Error::OtherFleet { .. } => 2,
+            Error::Tls(e) => e.exit_code(),
+            Error::Accounts(e) => e.exit_code(),
             Error::Listen { .. } | Error::NotServing { .. } | Error::File(_) | Error::Start(_) => 3,
         }
     }
@@ -131,9 +148,18 @@ impl Error {
 /// # Errors
 /// See [`Error`].
 pub fn serve(options: Serve, ready: impl FnOnce(&Serving)) -> Result<(), Error> {
-    if !options.listen.ip().is_loopback() && !options.insecure_listen {
-        return Err(Error::NotLoopback { address: options.listen });
+    let address = options.listen;
+    if !address.ip().to_canonical().is_loopback() {
+        if options.tls.is_none() {
+            return Err(Error::NoTls { address });
+        }
+        let list = accounts::list(&options.context).map_err(|e| Error::Accounts(Box::new(e)))?;
+        if list.accounts.is_empty() {
+            return Err(Error::NoAccount { address });
+        }
     }
+    // Before anything is made: a certificate that cannot be used is said at once.
+    let certificate = options.tls.clone().map(Certificate::load).transpose()?;
     let home = options.context.home().path().to_owned();
     fs::create_dir_all(&home)?;
     let Some(_lock) = FileLock::exclusive(home.join("serve.lock"), Wait::No)? else {
@@ -152,14 +178,14 @@ pub fn serve(options: Serve, ready: impl FnOnce(&Serving)) -> Result<(), Error> 
         .enable_all()
         .build()
         .map_err(Error::Start)?;
-    let served = runtime.block_on(answer(options, &home, ready));
+    let served = runtime.block_on(answer(options, certificate, &home, ready));
     // A thread that is still in the middle of something must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(5));
     fs::remove_file(home.join("serve.json"))?;
     served
 }
 
-/// A new one-time link to the process that serves `home`.
+/// A new one-time link to the process that serves `home`; where it listens beyond this machine, the address to sign in at.
 ///
 /// # Errors
 /// [`Error::NotServing`] if there is none.
@@ -170,8 +196,11 @@ pub fn new_link(home: &Path) -> Result<Serving, Error> {
     }
     let json = fs::read_optional(home.join("serve.json"))?.ok_or_else(nobody)?;
     let running: Serving = serde_json::from_slice(&json).map_err(|_| nobody())?;
-    let link = Sessions::open(home)?.new_link()?;
-    Ok(Serving { link: format!("{}?token={}", running.url, link.reveal()), already: true, ..running })
+    let link = match running.address.ip().to_canonical().is_loopback() {
+        true => format!("{}?token={}", running.url, Sessions::open(home)?.new_link()?.reveal()),
+        false => format!("{}sign-in", running.url),
+    };
+    Ok(Serving { link, already: true, ..running })
 }
 
 fn canonical(path: &Path) -> PathBuf {
@@ -181,28 +210,44 @@ fn canonical(path: &Path) -> PathBuf {
 /// How many connections may be open at once, and how long a request's head may take.
 const MOST_CONNECTIONS: usize = 256;
 const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How often the certificate's files are looked at.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(2);
 /// How long running answers may take to end.
 const END_TIME: Duration = Duration::from_secs(3);
 /// How often the wish to stop is looked at; signals are handled outside of this crate.
 const STOP_LOOK: Duration = Duration::from_millis(100);
 
-async fn answer(options: Serve, home: &Path, ready: impl FnOnce(&Serving)) -> Result<(), Error> {
+async fn answer(
+    options: Serve,
+    certificate: Option<Certificate>,
+    home: &Path,
+    ready: impl FnOnce(&Serving),
+) -> Result<(), Error> {
     let listen = |source| Error::Listen { address: options.listen, source };
     let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
 
     let sessions = Sessions::open(home)?;
-    let hosts = Hosts { any_address: !address.ip().is_loopback(), names: options.names };
+    let reach = Reach { tls: certificate.is_some(), loopback: address.ip().to_canonical().is_loopback() };
+    let scheme = if reach.tls { "https" } else { "http" };
+    let url = match options.names.first().filter(|_| !reach.loopback) {
+        Some(name) => format!("{scheme}://{name}:{}/", address.port()),
+        None => format!("{scheme}://{}/", reachable(address)),
+    };
+    let hosts = Hosts { any_address: !reach.loopback, names: options.names };
     let (stop, stopping) = watch::channel(false);
     let serving = Serving {
         address,
-        url: format!("http://{}/", reachable(address)),
-        link: format!("http://{}/?token={}", reachable(address), sessions.new_link()?.reveal()),
+        link: match reach.loopback {
+            true => format!("{url}?token={}", sessions.new_link()?.reveal()),
+            false => format!("{url}sign-in"),
+        },
+        url,
         pid: std::process::id(),
         fleet: options.context.fleet_optional().map(Path::to_owned),
         already: false,
     };
-    let app = App::new(options.context, sessions, hosts, address.port(), stopping).map_err(Error::Start)?;
+    let app = App::new(options.context, sessions, hosts, reach, address.port(), stopping).map_err(Error::Start)?;
     let app = Arc::new(app);
     let router = router(app);
     let json = serde_json::to_vec_pretty(&serving).map_err(|e| Error::Start(e.into()))?;
@@ -211,6 +256,8 @@ async fn answer(options: Serve, home: &Path, ready: impl FnOnce(&Serving)) -> Re
     // The words are on the terminal now; the link in the file ends with its use or its age, like any other.
     drop(serving);
 
+    let certificate = certificate.map(Arc::new);
+    let renewing = certificate.clone().map(|c| tokio::spawn(renew(c)));
     let connections = GracefulShutdown::new();
     let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut look = tokio::time::interval(STOP_LOOK);
@@ -231,24 +278,64 @@ async fn answer(options: Serve, home: &Path, ready: impl FnOnce(&Serving)) -> Re
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
-            .max_buf_size(64 * 1024)
-            .serve_connection(TokioIo::new(stream), from_peer(&router, peer.ip()));
-        let connection = connections.watch(connection);
-        tokio::spawn(async move {
-            // What goes wrong on one connection is between it and its browser.
-            let _ = connection.await;
-            drop(place);
-        });
+        let service = from_peer(&router, peer.ip());
+        match certificate.as_ref().map(|c| c.acceptor()) {
+            None => {
+                let connection = connections.watch(http().serve_connection(TokioIo::new(stream), service));
+                tokio::spawn(async move {
+                    // What goes wrong on one connection is between it and its browser.
+                    let _ = connection.await;
+                    drop(place);
+                });
+            }
+            Some(acceptor) => {
+                let watcher = connections.watcher();
+                tokio::spawn(async move {
+                    // Who does not speak TLS, or takes too long over it, is nobody's browser.
+                    if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIME, acceptor.accept(stream)).await {
+                        let _ = watcher.watch(http().serve_connection(TokioIo::new(stream), service)).await;
+                    }
+                    drop(place);
+                });
+            }
+        }
     }
     drop(listener);
+    if let Some(renewing) = renewing {
+        renewing.abort();
+    }
     // Live streams end now; the browser asks again and hears that nobody is there.
     let _ = stop.send(true);
     let _ = tokio::time::timeout(END_TIME, connections.shutdown()).await;
     // Jobs have processes of their own and go on; the next pages show them.
     Ok(())
+}
+
+/// Takes a new certificate when the files have changed, or at once on SIGHUP. One that cannot be used changes nothing.
+async fn renew(certificate: Arc<Certificate>) {
+    let mut asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
+    let mut look = tokio::time::interval(CERTIFICATE_LOOK);
+    loop {
+        let at_once = async {
+            match &mut asked {
+                Some(asked) => asked.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let asked = tokio::select! {
+            _ = look.tick() => false,
+            _ = at_once => true,
+        };
+        let certificate = certificate.clone();
+        let _ = tokio::task::spawn_blocking(move || certificate.look_again(asked)).await;
+    }
+}
+
+/// How one connection is read.
+fn http() -> hyper::server::conn::http1::Builder {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(64 * 1024);
+    http
 }
 
 /// Answers the requests of one connection, each told where it comes from.

@@ -218,17 +218,3 @@ fn two_programs_share_one_home_and_one_address() {
     assert_eq!(second.address, pages.serving.address);
     assert_eq!(pages.get(&second.link[second.link.find("/?").unwrap()..], "").status, 303);
 }
-
-#[test]
-fn other_machines_are_kept_out_unless_told_otherwise() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut options = regrow_web::Serve::new(common::context(dir.path(), &dir.path().join("home")));
-    options.listen = "0.0.0.0:0".parse().unwrap();
-    let e = regrow_web::serve(options, |_| panic!("it listens")).unwrap_err();
-    assert_eq!(e.exit_code(), 2);
-    assert!(e.to_string().contains("--insecure-listen"), "{e}");
-    assert!(matches!(
-        regrow_web::new_link(&dir.path().join("home")),
-        Err(regrow_web::Error::File(_) | regrow_web::Error::NotServing { .. })
-    ));
-}

@@ -1,5 +1,7 @@
 //! One file per verb.
 
+pub(crate) mod account;
+pub(crate) mod acts;
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod diff;
@@ -49,6 +51,8 @@ pub(crate) fn run(command: &Command, ctx: &Context, session: &Session) -> Outcom
         Command::Gc(args) => gc::run(args, ctx, session),
         Command::Doctor(args) => doctor::run(args, ctx, session),
         Command::Serve(args) => serve::run(args, ctx, session),
+        Command::Account(args) => account::run(args, ctx, session),
+        Command::Acts(args) => acts::run(args, ctx, session),
         Command::Log(args) => log::run(args, ctx, session),
         Command::Revert(args) => revert::run(args, ctx, session),
         Command::Show(args) => show::run(args, ctx, session),

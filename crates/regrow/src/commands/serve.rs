@@ -1,10 +1,11 @@
 //! `regrow serve`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use regrow_ops::{Context, Error};
-use regrow_web::{DEFAULT_LISTEN, Serve, Serving};
+use regrow_web::{DEFAULT_LISTEN, Serve, Serving, TlsFiles};
 
 use crate::session::{Outcome, Session, print};
 
@@ -13,17 +14,23 @@ use crate::session::{Outcome, Session, print};
 /// Listens on this machine only, and lets in who opens the one-time link that is printed. A second `regrow serve`
 /// prints a new link to the first.
 ///
+/// Where other machines can reach it, it wants a certificate, and accounts to sign in with (`regrow account add`). The
+/// certificate is read again when its files change, and on SIGHUP.
+///
 ///     regrow serve
-///     regrow serve --listen 127.0.0.1:8000
+///     regrow serve --listen 0.0.0.0:7420 --tls-cert cert.pem --tls-key key.pem --name regrow.example
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ServeArgs {
     /// Address and port to listen on
     #[arg(long, value_name = "ADDRESS:PORT", default_value_t = DEFAULT_LISTEN)]
     listen: SocketAddr,
-    /// Listen also where other machines can reach it; nothing is encrypted
-    #[arg(long)]
-    insecure_listen: bool,
+    /// The certificate, and those that lead to a known one, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// A further name that browsers may call this machine by
     #[arg(long = "name", value_name = "HOST")]
     names: Vec<String>,
@@ -36,7 +43,7 @@ pub(crate) fn run(args: &ServeArgs, ctx: &Context, session: &Session) -> Outcome
     let serve = Serve {
         context: ctx.clone(),
         listen: args.listen,
-        insecure_listen: args.insecure_listen,
+        tls: args.tls_cert.clone().zip(args.tls_key.clone()).map(|(certificate, key)| TlsFiles { certificate, key }),
         names: args.names.clone(),
     };
     let json = session.json();
@@ -46,6 +53,9 @@ pub(crate) fn run(args: &ServeArgs, ctx: &Context, session: &Session) -> Outcome
                 "{}\n",
                 serde_json::json!({"url": serving.url, "link": serving.link, "address": serving.address, "pid": serving.pid})
             ));
+        } else if !serving.address.ip().is_loopback() {
+            let how = if serving.already { "already serving" } else { "serving" };
+            print(&format!("{how} at {}; sign in with an account (`regrow account list`)\n", serving.url));
         } else if serving.already {
             print(&format!("already serving; a new link, good once:\n{}\n", serving.link));
         } else {

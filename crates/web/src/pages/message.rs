@@ -26,14 +26,18 @@ fn plain(title: &str, words: &str) -> Message {
     }
 }
 
-/// Without a session.
-pub(crate) fn no_session(request: &Request) -> Response {
+/// Whether a link on another site leads here: it opens us without our strict cookie.
+pub(crate) fn comes_from_elsewhere(request: &Request) -> bool {
     let header = |name: &str| request.headers().get(name).map(|v| v.as_bytes());
-    // A link on another site opens us without our strict cookie. Asking once more from here brings it along.
-    if request.method() == Method::GET
+    request.method() == Method::GET
         && header("sec-fetch-site") == Some(b"cross-site")
         && header("sec-fetch-mode") == Some(b"navigate")
-    {
+}
+
+/// Without a session.
+pub(crate) fn no_session(request: &Request) -> Response {
+    // Asking once more from here brings the cookie along.
+    if comes_from_elsewhere(request) {
         let here = request.uri().path_and_query().map_or("/", |p| p.as_str());
         // A path that starts with two slashes would name another machine.
         let here = if here.starts_with("//") { "/" } else { here };

@@ -22,14 +22,18 @@ pub(crate) struct Pages {
 
 /// A context with this fleet and this home.
 pub(crate) fn context(fleet: &Path, home: &Path) -> Context {
-    Context::new(Setup {
+    Context::new(setup(fleet, home))
+}
+
+fn setup(fleet: &Path, home: &Path) -> Setup {
+    Setup {
         fleet: Some(fleet.to_owned()),
         home: home.to_owned(),
         actor: "tester".to_owned(),
         // No program of its own: jobs are threads.
         program: "".into(),
         clock: Clock::System,
-    })
+    }
 }
 
 impl Pages {
@@ -40,11 +44,16 @@ impl Pages {
 
     /// Serves what `fill` puts into the fleet's directory.
     pub(crate) fn with(fill: impl FnOnce(&Path)) -> Pages {
+        Pages::with_setup(fill, |setup| setup)
+    }
+
+    /// The same with another clock or actor.
+    pub(crate) fn with_setup(fill: impl FnOnce(&Path), change: impl FnOnce(Setup) -> Setup) -> Pages {
         let dir = tempfile::tempdir().unwrap();
         let fleet = dir.path().join("fleet");
         std::fs::create_dir(&fleet).unwrap();
         fill(&fleet);
-        let ctx = context(&fleet, &dir.path().join("home"));
+        let ctx = Context::new(change(setup(&fleet, &dir.path().join("home"))));
         let serving = serve(&ctx);
         Pages { dir, ctx, serving }
     }
@@ -107,6 +116,28 @@ impl Pages {
         Answer::parse(&String::from_utf8(bytes).unwrap())
     }
 
+    /// Sends bytes and reads whatever comes back, be it an answer or not.
+    pub(crate) fn send_raw(&self, request: &str) -> String {
+        let mut stream = self.connect();
+        let _ = stream.write_all(request.as_bytes());
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Sends a head and as much of a body as the other side takes; returns the status.
+    pub(crate) fn send_what_is_taken(&self, head: &str, body: &[u8]) -> u16 {
+        let mut stream = self.connect();
+        stream.write_all(head.as_bytes()).unwrap();
+        // It may hang up in the middle: that is what is wanted.
+        let _ = stream.write_all(body);
+        let mut bytes = [0u8; 64];
+        let read = stream.read(&mut bytes).unwrap_or(0);
+        // A connection that is cut off before its answer was read is as good as "too large".
+        let line = String::from_utf8_lossy(&bytes[..read]).into_owned();
+        line.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(413)
+    }
+
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.serving.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -142,7 +173,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn parse(text: &str) -> Answer {
+    pub(crate) fn parse(text: &str) -> Answer {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer but {text:?}"));
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Answer { status, head: head.to_owned(), body: body.to_owned() }
