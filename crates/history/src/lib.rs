@@ -9,6 +9,7 @@
 //! * [`Repo::land`]: one changeset by compare-and-swap. The work tree follows; hand edits are never lost. See [`land`].
 //! * [`drafts`]: changes that are not history yet, each a commit of its own beside the branch.
 //! * [`Repo::log`], [`Repo::show`], [`Repo::diff`]: what changed, when, by whom, why. [`Repo::changed`]: between any two states.
+//! * [`Repo::versions`], [`Repo::blobs`]: what single files went through, fast.
 //!
 //! A fleet may lie in a subdirectory of its repository; all paths here are relative to the fleet.
 
@@ -22,6 +23,7 @@ pub mod land;
 mod log;
 mod repo;
 mod revision;
+mod versions;
 
 pub use compare::State;
 pub use drafts::{DraftChange, DraftRef, is_draft_id};
@@ -30,6 +32,7 @@ pub use land::{Change, Landed, Landing};
 pub use log::{Changeset, PathChange};
 pub use repo::{Head, Repo};
 pub use revision::Revision;
+pub use versions::Version;
 
 #[cfg(test)]
 mod tests;

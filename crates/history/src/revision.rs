@@ -73,6 +73,11 @@ impl Revision {
         &self.commit
     }
 
+    /// The object id of what lies at a fleet path; `None` if there is nothing, or it cannot be told.
+    pub fn object_id(&self, path: &str) -> Option<String> {
+        self.find(path).ok().flatten().map(|(_, id)| id)
+    }
+
     /// What lies at a fleet path: its mode and object id.
     fn find(&self, path: &str) -> io::Result<Option<(u32, String)>> {
         let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);

@@ -36,6 +36,7 @@ use crate::{KeyPath, KeyPathError};
 pub use change::{Edit, apply, apply_all};
 pub use changes::{KeyChange, key_changes};
 pub use note::note;
+pub(crate) use note::notes;
 pub use places::{Place, places};
 pub use server::{Edited, apply_in_server, set_in_server, unset_in_server};
 

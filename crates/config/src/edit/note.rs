@@ -15,6 +15,15 @@ pub fn note(text: &str, key: &KeyPath) -> Option<String> {
     read(text, &found)
 }
 
+/// The comments of all keys at once: see [`note`].
+pub(crate) fn notes(text: &str) -> std::collections::BTreeMap<KeyPath, String> {
+    let of = |(path, place): (KeyPath, super::Place)| {
+        let start = place.key.start.min(place.value.start);
+        Some((path, read(text, &words(text, start, place.value.end))?))
+    };
+    places(text).into_iter().filter_map(of).collect()
+}
+
 fn find(text: &str, key: &KeyPath) -> Option<Words> {
     let (_, place) = places(text).into_iter().find(|(path, _)| path == key)?;
     // A header's place is its brackets.

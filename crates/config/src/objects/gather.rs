@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::control::Control;
-use super::{Broken, Field, From, Group, Object, Objects, Place, extent, note};
+use super::{Broken, Field, From, Group, Object, Objects, Place, extent};
 use crate::files::Files;
 use crate::load::{Alone, load_alone};
 use crate::model::Origin;
@@ -30,7 +30,8 @@ const TITLES: &[(&str, &str)] = &[
 /// Everything of one server, from whatever text there is. Reads nothing of other servers and of no file in `root/`.
 pub fn objects(files: &dyn Files, server: &str) -> Objects {
     let alone = load_alone(files, server);
-    let reading = Reading { alone: &alone, keys: schema::keys(), defaults: schema::defaults() };
+    let notes = alone.sources.files().map(|(_, text)| crate::edit::notes(text)).collect();
+    let reading = Reading { alone: &alone, notes, keys: schema::keys(), defaults: schema::defaults() };
     let mut out = reading.objects(server);
     share_out(&mut out, &alone);
     out
@@ -38,6 +39,8 @@ pub fn objects(files: &dyn Files, server: &str) -> Objects {
 
 struct Reading<'a> {
     alone: &'a Alone,
+    /// The comments of every file, by its number.
+    notes: Vec<BTreeMap<KeyPath, String>>,
     keys: BTreeMap<&'static str, &'static [KeyInfo]>,
     defaults: BTreeMap<&'static str, serde_json::Value>,
 }
@@ -181,7 +184,7 @@ impl Reading<'_> {
             kind,
             name: name.to_owned(),
             places: self.places(&key),
-            note: item.and_then(|i| self.note(i)),
+            note: item.and_then(|i| self.note(&key, i)),
             key,
             fields,
             unknown,
@@ -260,7 +263,7 @@ impl Reading<'_> {
         Field {
             from: item.map_or(From::Default, |i| self.from(i)),
             shadowed: self.shadowed(&key, item),
-            note: item.and_then(|i| self.note(i)),
+            note: item.and_then(|i| self.note(&key, i)),
             key,
             name,
             group,
@@ -300,8 +303,8 @@ impl Reading<'_> {
         self.alone.sources.text(node.at.file).get(node.at.span()).unwrap_or_default().to_owned()
     }
 
-    fn note(&self, item: &Item) -> Option<String> {
-        note::above(self.alone.sources.text(item.key_at.file), item.key_at.start as usize)
+    fn note(&self, key: &KeyPath, item: &Item) -> Option<String> {
+        self.notes.get(item.key_at.file as usize)?.get(key).cloned()
     }
 
     fn from(&self, item: &Item) -> From {

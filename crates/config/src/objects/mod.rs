@@ -10,12 +10,13 @@
 //! a shape that its control cannot hold is shown as the text it is ([`Control::Literal`]), never as a default.
 //!
 //! * [`objects`]: everything of one server.
+//! * [`form`]: what a form sends back, as edits.
 //! * [`paint`]: the parts of a text, for colouring it.
 
 mod control;
 mod extent;
+pub mod form;
 mod gather;
-mod note;
 pub mod paint;
 
 use std::collections::BTreeMap;
@@ -86,7 +87,7 @@ pub struct Object {
     pub unknown: Vec<Field>,
     /// What is wrong with it, beyond its fields.
     pub diagnostics: Vec<Diagnostic>,
-    /// The comment above it.
+    /// The comment that belongs to it.
     pub note: Option<String>,
     /// What holds, in one canonical form: equal if and only if two objects mean the same text.
     #[serde(skip)]
@@ -150,7 +151,7 @@ pub struct Field {
     pub from: From,
     /// What lies under it and does not hold: where, and the text.
     pub shadowed: Vec<(From, String)>,
-    /// The comment above it.
+    /// The comment that belongs to it.
     pub note: Option<String>,
     /// What is wrong with it.
     pub diagnostics: Vec<Diagnostic>,
@@ -260,5 +261,7 @@ impl Objects {
     }
 }
 
+#[cfg(test)]
+mod form_tests;
 #[cfg(test)]
 mod tests;

@@ -157,6 +157,11 @@ pub(crate) fn parse(sources: &mut Sources, path: &str, text: &str, diagnostics: 
     Node { at, value: Value::Table(convert_table(file, tree.get_ref())) }
 }
 
+/// The value of one literal; `None` if it is not TOML. Its places mean nothing.
+pub(crate) fn plain_value(literal: &str) -> Option<Value> {
+    DeValue::parse(literal).ok().map(|value| convert(0, value.get_ref()))
+}
+
 fn convert_table(file: u32, table: &DeTable<'_>) -> BTreeMap<String, Item> {
     table
         .iter()
