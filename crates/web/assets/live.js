@@ -41,15 +41,23 @@ if (job) {
   const line = document.getElementById("connection");
   const said = document.getElementById("said");
   const source = new EventSource(job.dataset.events);
-  const timer = setInterval(tick, 1000);
   source.addEventListener("patch", (event) => { place(event.data); tick(); });
+  const pre = document.getElementById("console");
+  const write = (text) => {
+    const below = pre.scrollHeight - pre.scrollTop - pre.clientHeight < 40;
+    pre.textContent = text.slice(-65536);
+    if (below) pre.scrollTop = pre.scrollHeight;
+  };
+  source.addEventListener("console-all", (event) => { if (pre) write(event.data); });
+  source.addEventListener("console", (event) => { if (pre) write(pre.textContent + event.data); });
   source.addEventListener("say", (event) => { said.textContent = event.data; });
-  source.addEventListener("end", () => { source.close(); clearInterval(timer); line.textContent = ""; });
+  source.addEventListener("end", () => { source.close(); line.textContent = ""; });
   source.addEventListener("open", () => { line.textContent = ""; });
   source.addEventListener("error", () => {
     line.textContent = source.readyState === EventSource.CLOSED
       ? "The connection ended. Reload this page to go on watching; the job itself goes on."
       : "The connection was lost; trying again. The job itself goes on.";
   });
-  tick();
 }
+setInterval(tick, 1000);
+tick();

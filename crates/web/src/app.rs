@@ -197,6 +197,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/job/{id}", get(pages::job::get))
         .route("/job/{id}/events", get(pages::live::get))
         .route("/job/{id}/stop", post(pages::job::stop))
+        .route("/server/{name}/trial", get(pages::trial::get).post(pages::server::post_trial))
+        .route("/server/{name}/trial/end", post(pages::trial::end))
+        .route("/server/{name}/switch", get(pages::switch::get).post(pages::server::post_switch))
+        .route("/server/{name}/keep", post(pages::switch::keep))
+        .route("/server/{name}/go-back", post(pages::switch::go_back))
         // history: timeline, changesets, comparisons
         .route("/history", get(pages::history::get))
         .route("/changeset/{rev}", get(pages::changeset::get))

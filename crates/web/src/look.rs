@@ -116,7 +116,7 @@ impl Look {
 }
 
 impl HeldView {
-    fn new(held: &Held, now: Timestamp) -> HeldView {
+    pub(crate) fn new(held: &Held, now: Timestamp) -> HeldView {
         let when = Timestamp::from_second(held.at).map(|at| When::new(at, now).ago).unwrap_or_default();
         let what = match &held.check {
             None if held.by.is_some() => format!("was {} after the switch, {when}", held.detail),

@@ -103,6 +103,18 @@ pub(crate) fn job_title(job: &Job) -> String {
 }
 
 impl Outcome {
+    /// Before anything was done.
+    pub(crate) fn nothing() -> Outcome {
+        Outcome {
+            title: String::new(),
+            title_short: String::new(),
+            mark: Mark::new(Tone::None, ""),
+            words: String::new(),
+            lines: Vec::new(),
+            help: None,
+        }
+    }
+
     /// Of a job with the state and result of its end, or of one that runs.
     pub(crate) fn new(job: &Job, state: State, result: &Value) -> Outcome {
         let (sign, tone, words) = match state {
@@ -166,6 +178,9 @@ fn good_words(verb: &str, report: &Value) -> String {
             None => format!("judged{within}"),
         },
         "switch" | "rollback" if report["unchanged"] == true => "it was online already".to_owned(),
+        "switch" | "rollback" if report["decision"].is_object() => {
+            report["detail"].as_str().unwrap_or_default().to_owned()
+        }
         "switch" | "rollback" => match report["down_seconds"].as_f64() {
             Some(down) => format!("all checks passed; connections waited for {}", view::took(down)),
             None => "all checks passed".to_owned(),
@@ -187,6 +202,9 @@ fn no_words(verb: &str, report: &Value) -> String {
 
 /// "the check front failed", from a report whose answer is no.
 pub(crate) fn which_failed(report: &Value) -> Option<String> {
+    if report["decision"].is_object() {
+        return report["detail"].as_str().map(str::to_owned);
+    }
     let failed = checks_of(report).iter().filter(|c| c["passed"] == false).filter_map(|c| c["name"].as_str());
     match failed.collect::<Vec<_>>().as_slice() {
         [] => report["reason"].as_str().or(report["detail"].as_str()).filter(|d| !d.is_empty()).map(str::to_owned),
@@ -226,6 +244,7 @@ impl Report {
             name: text(&c["name"]),
             mark: match c["passed"].as_bool() {
                 Some(true) => Mark::new(Tone::Good, "passed"),
+                Some(false) if c["left"] == true => Mark::new(Tone::None, "left off"),
                 Some(false) => Mark::new(Tone::Bad, "failed"),
                 None => Mark::new(Tone::None, "not run"),
             },

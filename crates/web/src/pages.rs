@@ -15,6 +15,8 @@ pub(crate) mod password;
 pub(crate) mod server;
 pub(crate) mod servers;
 pub(crate) mod sign_in;
+pub(crate) mod switch;
+pub(crate) mod trial;
 
 use std::sync::Arc;
 

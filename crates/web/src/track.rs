@@ -142,6 +142,8 @@ pub(crate) struct Countdown {
     pub(crate) all: usize,
     /// Whether one has failed already: then the answer is known.
     pub(crate) failed: bool,
+    /// Whether it goes back by itself when the time is up.
+    pub(crate) back: bool,
 }
 
 /// The countdown alone, for the stream.
@@ -271,14 +273,15 @@ impl Track {
         &self.checks
     }
 
-    /// How long there may still be no answer.
-    pub(crate) fn countdown(&mut self, now: Timestamp) -> Countdown {
+    /// How long there may still be no answer; `back` says what happens then.
+    pub(crate) fn countdown(&mut self, back: bool, now: Timestamp) -> Countdown {
         let checks = self.checks(now);
         let left = |c: &CheckRow| c.running_seconds.map(|s| (c.seen.limit - s).max(0.0));
         Countdown {
             left: checks.iter().filter_map(left).reduce(f64::max),
             passed: checks.iter().filter(|c| c.seen.state == CheckState::Passed).count(),
             all: checks.len(),
+            back,
             failed: checks.iter().any(|c| c.seen.state == CheckState::Failed),
         }
     }
@@ -309,12 +312,13 @@ impl Track {
     pub(crate) fn countdown_piece(
         &mut self,
         changed: &BTreeSet<Changed>,
+        back: bool,
         now: Timestamp,
     ) -> Result<Option<String>, askama::Error> {
         if !changed.iter().any(|c| matches!(c, Changed::Check(_))) {
             return Ok(None);
         }
-        let countdown = self.countdown(now);
+        let countdown = self.countdown(back, now);
         CountdownPiece { countdown: &countdown }.render().map(Some)
     }
 

@@ -33,6 +33,11 @@ pub(crate) struct Watch {
     pub(crate) countdown: Countdown,
 }
 
+/// Whether what a verb puts online goes back by itself.
+pub(crate) fn goes_back(verb: &str) -> bool {
+    matches!(verb, "switch" | "rollback")
+}
+
 /// Reads a job with all it told; `None` if there is none of that number.
 pub(crate) fn read(ctx: &Context, id: JobId) -> regrow_ops::Result<Option<(Job, Vec<jobs::Entry>)>> {
     // The job before its events: what ends in between is then shown as running, and the stream tells the end.
@@ -58,7 +63,7 @@ pub(crate) fn watch(job: &Job, events: &[jobs::Entry], now: Timestamp) -> (Watch
         last: track.last(),
         rows: track.rows(now).to_vec(),
         checks: track.checks(now).to_vec(),
-        countdown: track.countdown(now),
+        countdown: track.countdown(goes_back(&job.verb), now),
     };
     (watch, Outcome::new(job, state, &result), Report::new(&result))
 }

@@ -3,6 +3,7 @@
 //! | event | data |
 //! | --- | --- |
 //! | `patch` | finished HTML, either table rows or blocks: elements that replace those with the same id, or are appended to the one they name |
+//! | `console-all`, `console` | what a trial wrote to its console: the end of it, or what is to be added |
 //! | `say` | words for a screen reader |
 //! | `end` | nothing follows |
 //!
@@ -21,13 +22,18 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use regrow_ops::jobs::{self, Job, JobId, Subscription};
+use regrow_ops::trial::keep;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::app::App;
 use crate::outcome::{Outcome, OutcomePiece, Report, ReportPiece};
+use crate::pages::job::goes_back;
+use crate::pages::switch::{Decide, DecidePiece};
+use crate::pages::trial::{KeptPiece, KeptView};
 use crate::pages::{message, work};
 use crate::track::{Changed, Track};
+use crate::visitor::Visitor;
 
 /// Where to go on.
 #[derive(Debug, Deserialize)]
@@ -36,6 +42,8 @@ pub(crate) struct After {
     after: i64,
 }
 
+/// How often the console of a trial and the way of a switch are looked at.
+const LOOK_ASIDE: Duration = Duration::from_millis(200);
 /// How often a quiet stream looks whether anybody still reads it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -45,6 +53,7 @@ pub(crate) async fn get(
     Path(id): Path<String>,
     Query(query): Query<After>,
     headers: HeaderMap,
+    visitor: Visitor,
 ) -> Response {
     let Ok(id) = id.parse::<JobId>() else { return message::missing(&app, "A job has a number.") };
     let resumed = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
@@ -63,7 +72,15 @@ pub(crate) async fn get(
         Err(response) => return response,
     };
     let (sender, receiver) = mpsc::channel(8);
-    let teller = Teller { app: app.clone(), job, subscription, after, sender, track: Track::default() };
+    let teller = Teller {
+        app: app.clone(),
+        job,
+        subscription,
+        after,
+        sender,
+        track: Track::default(),
+        aside: Aside::new(visitor),
+    };
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
         teller.run();
@@ -82,6 +99,22 @@ struct Teller {
     after: i64,
     sender: mpsc::Sender<Event>,
     track: Track,
+    aside: Aside,
+}
+
+/// What is shown beside the job, which its events do not tell.
+struct Aside {
+    form_token: String,
+    /// How much of a trial's console was told.
+    console: Option<u64>,
+    kept: Option<KeptView>,
+    decide: Option<Decide>,
+}
+
+impl Aside {
+    fn new(visitor: Visitor) -> Aside {
+        Aside { form_token: visitor.form_token, console: None, kept: None, decide: None }
+    }
 }
 
 impl Teller {
@@ -89,7 +122,10 @@ impl Teller {
     fn run(mut self) {
         while !self.sender.is_closed() && !*self.app.stopping.borrow() {
             let mut changed = BTreeSet::new();
-            let mut limit = LOOK_EVERY;
+            let mut limit = match &*self.job.verb {
+                "trial" | "switch" | "rollback" => LOOK_ASIDE,
+                _ => LOOK_EVERY,
+            };
             // What is there already goes out as one piece.
             loop {
                 match self.subscription.next_within(limit) {
@@ -105,7 +141,7 @@ impl Teller {
                     Err(_) => return,
                 }
             }
-            if self.track.last() > self.after && self.tell(&changed).is_none() {
+            if self.aside().is_none() || self.track.last() > self.after && self.tell(&changed).is_none() {
                 return;
             }
             if self.subscription.ended() {
@@ -117,12 +153,50 @@ impl Teller {
         }
     }
 
+    /// Tells what changed beside the job; `None` if nobody reads any more.
+    fn aside(&mut self) -> Option<()> {
+        let (ctx, app) = (&self.app.ctx, self.app.clone());
+        let Some(server) = self.job.server.clone() else { return Some(()) };
+        let form_token = self.aside.form_token.clone();
+        match &*self.job.verb {
+            // Of an ended trial nothing runs, or something later.
+            "trial" if self.track.ended().is_none() || self.aside.console.is_some() => {
+                let kept = KeptView::of(ctx, &server).ok()?;
+                if self.aside.kept.as_ref().map(KeptView::lasting) != kept.as_ref().map(KeptView::lasting) {
+                    let piece = KeptPiece { server: &server, form_token: &form_token, kept: kept.clone() };
+                    self.send(Event::default().event("patch").data(piece.render().ok()?))?;
+                    self.aside.kept = kept;
+                }
+                let from = self.aside.console;
+                if let Ok(Some((text, end))) = keep::console(&app.ctx, &server, from.unwrap_or(0)) {
+                    let text = text.replace('\r', "");
+                    // A log that is shorter than what was told began anew.
+                    let event = if from.is_some_and(|from| from <= end) { "console" } else { "console-all" };
+                    if from != Some(end) && !text.is_empty() {
+                        self.send(Event::default().event(event).data(text))?;
+                    }
+                    self.aside.console = Some(end);
+                }
+            }
+            "switch" | "rollback" => {
+                let decide = Decide::of(ctx, &server).ok()?;
+                if self.aside.decide.as_ref() != Some(&decide) {
+                    let piece = DecidePiece { server: &server, form_token: &form_token, decide: &decide };
+                    self.send(Event::default().event("patch").data(piece.render().ok()?))?;
+                    self.aside.decide = Some(decide);
+                }
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
     /// `None` if nobody reads any more.
     fn tell(&mut self, changed: &BTreeSet<Changed>) -> Option<()> {
         let rows = self.track.pieces(changed, self.app.ctx.now()).ok()?;
         self.after = self.track.last();
         let id = self.after.to_string();
-        let countdown = self.track.countdown_piece(changed, self.app.ctx.now()).ok()?;
+        let countdown = self.track.countdown_piece(changed, goes_back(&self.job.verb), self.app.ctx.now()).ok()?;
         let Some(ended) = self.track.ended() else {
             // HTML's rules for reading `<tr>` forbid blocks beside it: they go first, alone and without the number.
             if let Some(countdown) = countdown {

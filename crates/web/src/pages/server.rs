@@ -187,13 +187,45 @@ pub(crate) struct Sent {
     #[serde(default)]
     once: String,
     at: Option<String>,
+    draft: Option<String>,
+    minutes: Option<String>,
 }
 
 /// A form: starts a job and goes to its page.
 pub(crate) async fn post(
-    State(app): State<Arc<App>>,
+    app: State<Arc<App>>,
     visitor: Visitor,
     Path((name, verb)): Path<(String, String)>,
+    form: Result<Form<Sent>, FormRejection>,
+) -> Response {
+    submit(app, visitor, name, verb, form).await
+}
+
+/// The form of a trial.
+pub(crate) async fn post_trial(
+    app: State<Arc<App>>,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    form: Result<Form<Sent>, FormRejection>,
+) -> Response {
+    submit(app, visitor, name, "trial".to_owned(), form).await
+}
+
+/// The form of a switch.
+pub(crate) async fn post_switch(
+    app: State<Arc<App>>,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    form: Result<Form<Sent>, FormRejection>,
+) -> Response {
+    submit(app, visitor, name, "switch".to_owned(), form).await
+}
+
+async fn submit(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    name: String,
+    verb: String,
     form: Result<Form<Sent>, FormRejection>,
 ) -> Response {
     let Ok(Form(sent)) = form else { return message::foreign_form(&app) };
@@ -210,10 +242,17 @@ pub(crate) async fn post(
         if !known(ctx, &server)? {
             return Err(Error::mistake(format!("there is no server {server}")));
         }
-        state.once(&sent.once, || start(ctx, verb, &server, sent.at.clone()))
+        state.once(&sent.once, || start(ctx, verb, &server, &sent))
     });
     match started.await {
-        Ok(Some(job)) => (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/job/{job}"))]).into_response(),
+        Ok(Some(job)) => {
+            let place = match verb {
+                "trial" => format!("/server/{name}/trial?job={job}"),
+                "switch" | "rollback" => format!("/server/{name}/switch?job={job}"),
+                _ => format!("/job/{job}"),
+            };
+            (StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response()
+        }
         Ok(None) => message::stale_form(&app, format!("/server/{name}")),
         Err(response) => response,
     }
@@ -225,12 +264,25 @@ fn known(ctx: &Context, server: &str) -> regrow_ops::Result<bool> {
         || ctx.home().server_names()?.iter().any(|n| n == server))
 }
 
+/// How long a trial is kept if nothing is said, and at most, in minutes.
+const KEPT: u32 = 30;
+const MOST_KEPT: u32 = 24 * 60;
+
 /// Starts the job of a verb. `at` is the revision that the reader saw; without it the text on disk is meant.
-fn start(ctx: &Context, verb: &str, server: &str, at: Option<String>) -> regrow_ops::Result<JobId> {
+fn start(ctx: &Context, verb: &str, server: &str, sent: &Sent) -> regrow_ops::Result<JobId> {
     let server = server.to_owned();
+    let at = sent.at.clone();
+    let minutes = match sent.minutes.as_deref().map(str::trim) {
+        None | Some("") => KEPT,
+        Some(words) => words
+            .parse()
+            .ok()
+            .filter(|m| *m <= MOST_KEPT)
+            .ok_or_else(|| Error::mistake(format!("`{words}`: a trial is kept for 0 to {MOST_KEPT} minutes")))?,
+    };
     let task = match verb {
         "build" => Task::Build { server, at },
-        "trial" => Task::Trial { server, at, draft: None, minutes: None },
+        "trial" => Task::Trial { server, at, draft: sent.draft.clone(), minutes: (minutes > 0).then_some(minutes) },
         "switch" => Task::Switch { server, at },
         "rollback" => Task::Rollback { server, with_state: false },
         _ => return Err(Error::mistake("there is no such thing to do")),

@@ -1,0 +1,238 @@
+//! `/server/NAME/switch?at=REV`: what will be put online, how it is judged there, and a person's word meanwhile.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use regrow_ops::accounts::Role;
+use regrow_ops::jobs::{self, JobId};
+use regrow_ops::online::{self, Phase, journal::Step};
+use regrow_ops::wanted::Wanted;
+use regrow_ops::{Context, Error, Kind, changes, evidence};
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::look::{HeldView, Proof};
+use crate::outcome::{Outcome, Report};
+use crate::pages::job::{self, Watch};
+use crate::pages::{layout, message, show, work};
+use crate::view::{Digest, Layout, Place};
+use crate::visitor::{MaySwitch, Visitor};
+
+/// What the address asks for.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Asked {
+    at: Option<String>,
+    job: Option<JobId>,
+}
+
+/// The two buttons: whether they can be pressed now, and about what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Decide {
+    /// The generation that is being judged; 0 if none is.
+    generation: u64,
+    open: bool,
+    words: String,
+}
+
+/// The two buttons alone, for the stream.
+#[derive(Debug, Template)]
+#[template(path = "decide.html")]
+pub(crate) struct DecidePiece<'a> {
+    pub(crate) server: &'a str,
+    pub(crate) form_token: &'a str,
+    pub(crate) decide: &'a Decide,
+}
+
+impl Decide {
+    /// What can be decided about a server now.
+    pub(crate) fn of(ctx: &Context, server: &str) -> regrow_ops::Result<Decide> {
+        let journal = online::read_journal(&ctx.home().server(server))?;
+        let closed = |words: &str| Decide { generation: 0, open: false, words: words.to_owned() };
+        Ok(match &journal.phase {
+            Phase::Switching { decision: Some(decision), .. } => {
+                let what = if decision.keep { "keep it" } else { "go back" };
+                closed(&format!("{} decided to {what}.", decision.by))
+            }
+            Phase::Switching { to, step: Step::Checking, .. } => {
+                let words =
+                    "It is being judged now. Nobody reaches it before it is accepted; connections wait.".to_owned();
+                Decide { generation: to.id, open: true, words }
+            }
+            Phase::Switching { .. } => closed("You can decide as soon as it is started."),
+            Phase::GoingBack { .. } => closed("It is going back."),
+            _ => closed("Nothing is being judged now."),
+        })
+    }
+}
+
+#[derive(Debug, Template)]
+#[template(path = "switch.html")]
+struct Page {
+    layout: Layout,
+    server: String,
+    form_token: String,
+    once: String,
+    once_back: String,
+    at: Option<String>,
+    revision: Option<Digest>,
+    subject: String,
+    online_now: Option<Digest>,
+    proofs: Vec<Proof>,
+    held: Option<HeldView>,
+    impossible: Option<String>,
+    running: bool,
+    decide: Decide,
+    watch: Option<Watch>,
+    outcome: Outcome,
+    report: Report,
+    /// The revision that went back, if the last switch did.
+    back: Option<Digest>,
+    previous: Option<Digest>,
+}
+
+/// The page.
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Response {
+    let state = app.clone();
+    match work(&app, move |ctx| draw(&state, ctx, &visitor, name, asked)).await {
+        Ok(Ok(page)) => show(StatusCode::OK, &*page),
+        Ok(Err(words)) => message::missing(&app, &words),
+        Err(response) => response,
+    }
+}
+
+fn draw(
+    app: &App,
+    ctx: &Context,
+    visitor: &Visitor,
+    name: String,
+    asked: Asked,
+) -> regrow_ops::Result<Result<Box<Page>, String>> {
+    let text = Wanted::read(ctx, asked.at.as_deref())?;
+    let mut impossible = match text.server(&name) {
+        Ok(_) => None,
+        Err(Error::Diagnostics(_)) => Some("Not possible while the text has mistakes.".to_owned()),
+        Err(e @ Error::Mistake { .. }) if !ctx.home().server_names()?.contains(&name) => {
+            return Ok(Err(format!("{e}.")));
+        }
+        Err(Error::Mistake { .. }) => Some("The text has no such server.".to_owned()),
+        Err(e) => return Err(e),
+    };
+    let revision = text.revision(ctx, Some(&name))?;
+    if revision.edited {
+        impossible = Some("Only changesets go online: land the edits on disk first.".to_owned());
+    }
+    let impossible = visitor.lacks(Role::Switch).or(impossible);
+    let now = ctx.now();
+    let commit = revision.commit.clone();
+    let subject = match &commit {
+        Some(commit) => changes::log(ctx, None, Some(commit), 1)?.changes.pop().map(|c| c.subject),
+        None => None,
+    };
+    let mut proofs = Vec::new();
+    for kind in [Kind::Build, Kind::Trial, Kind::Switch] {
+        if let Some(commit) = &commit
+            && let Some(e) = evidence::of_revision(ctx, &name, kind, commit)?
+        {
+            proofs.push(Proof::new(&e, now));
+        }
+    }
+    let journal = online::read_journal(&ctx.home().server(&name))?;
+    let found = match asked.job {
+        Some(job) => job::read(ctx, job)?.filter(|(job, _)| job.server.as_deref() == Some(&*name)),
+        None => {
+            let mut last = jobs::list(ctx, Some(&name), 30)?.into_iter();
+            match last.find(|j| matches!(&*j.verb, "switch" | "rollback")) {
+                Some(job) => job::read(ctx, job.id)?,
+                None => None,
+            }
+        }
+    };
+    let (watch, outcome, report, result) = match &found {
+        Some((job, events)) => {
+            let (watch, outcome, report) = job::watch(job, events, now);
+            (Some(watch), outcome, report, job.result.clone())
+        }
+        None => (None, Outcome::nothing(), Report::default(), serde_json::Value::Null),
+    };
+    let went_back = result["held"] == true;
+    let back = went_back.then(|| result["to_revision"].as_str().map(Digest::new)).flatten();
+    let once = || app.form_once().map_err(|e| Error::surroundings(format!("no random bytes: {e}"), "try again"));
+    Ok(Ok(Box::new(Page {
+        layout: layout(app, format!("Switch {name}"), Place::Servers),
+        form_token: visitor.form_token.clone(),
+        once: once()?,
+        once_back: once()?,
+        subject: subject.unwrap_or_default(),
+        held: commit.as_deref().and_then(|c| journal.held(c)).map(|h| HeldView::new(h, now)),
+        at: commit.clone(),
+        revision: commit.map(Digest::new),
+        online_now: journal.current().map(|g| Digest::new(&g.candidate.revision)),
+        previous: journal.previous().map(|p| Digest::new(&p.generation.candidate.revision)),
+        proofs,
+        impossible,
+        running: watch.as_ref().is_some_and(|w| w.running),
+        decide: Decide::of(ctx, &name)?,
+        server: name,
+        watch,
+        outcome,
+        report,
+        back,
+    })))
+}
+
+/// What the forms of "Keep" and "Go back now" send.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Sent {
+    #[serde(default)]
+    session: String,
+    generation: Option<u64>,
+}
+
+/// "Keep".
+pub(crate) async fn keep(
+    app: State<Arc<App>>,
+    visitor: MaySwitch,
+    name: Path<String>,
+    form: Result<Form<Sent>, FormRejection>,
+) -> Response {
+    decide(app, visitor, name, form, true).await
+}
+
+/// "Go back now".
+pub(crate) async fn go_back(
+    app: State<Arc<App>>,
+    visitor: MaySwitch,
+    name: Path<String>,
+    form: Result<Form<Sent>, FormRejection>,
+) -> Response {
+    decide(app, visitor, name, form, false).await
+}
+
+async fn decide(
+    State(app): State<Arc<App>>,
+    MaySwitch(visitor): MaySwitch,
+    Path(name): Path<String>,
+    form: Result<Form<Sent>, FormRejection>,
+    keep: bool,
+) -> Response {
+    let Ok(Form(sent)) = form else { return message::foreign_form(&app) };
+    if !visitor.drew(&sent.session) {
+        return message::foreign_form(&app);
+    }
+    let server = name.clone();
+    // What was shown is what is decided about: a press that comes late decides nothing about a later switch.
+    let generation = sent.generation.filter(|g| *g > 0);
+    match work(&app, move |ctx| online::decide(ctx, &server, generation, keep)).await {
+        Ok(()) => (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/server/{name}/switch"))]).into_response(),
+        Err(response) => response,
+    }
+}
