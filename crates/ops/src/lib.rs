@@ -14,6 +14,7 @@
 //! * [`compare`]: what differs between two texts, in words, effects, keys and text.
 //! * [`online`]: the local online server: switch, rollback, supervisor.
 //! * [`drafts`]: changes that are not history yet, and how they become it.
+//! * [`objects`]: one server as a page shows it.
 //! * the other modules are one verb each.
 
 pub mod accounts;
@@ -38,6 +39,7 @@ pub mod images;
 pub mod init;
 pub mod jobs;
 pub mod lock;
+pub mod objects;
 pub mod online;
 pub mod revert;
 pub mod trial;

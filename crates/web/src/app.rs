@@ -193,6 +193,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/", get(pages::servers::get))
         .route("/server/{name}", get(pages::server::get))
         .route("/server/{name}/{verb}", post(pages::server::post))
+        // Objects.
+        .route("/server/{name}/file", get(pages::object::file::get))
+        .route("/server/{name}/{kind}/{id}", get(pages::object::get))
         // jobs, trials, switches: what runs and is watched
         .route("/job/{id}", get(pages::job::get))
         .route("/job/{id}/events", get(pages::live::get))

@@ -33,13 +33,17 @@ pub(crate) static SCRIPT: LazyLock<Asset> =
 /// Shortcuts and the palette, on every page.
 pub(crate) static APP: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("app", "js", "text/javascript; charset=utf-8", include_bytes!("../assets/app.js")));
+/// Form and text with one cursor, lists that answer while one types.
+pub(crate) static OBJECT: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new("object", "js", "text/javascript; charset=utf-8", include_bytes!("../assets/object.js"))
+});
 /// The sign in the browser's tab.
 pub(crate) static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_bytes!("../assets/icon.svg")));
 
 /// Answers `GET /assets/{file}`. Old addresses are not found: their bytes are gone.
 pub(crate) async fn get(axum::extract::Path(file): axum::extract::Path<String>) -> Response {
-    let all = [&*STYLE, &*SCRIPT, &*APP, &*ICON];
+    let all = [&*STYLE, &*SCRIPT, &*APP, &*OBJECT, &*ICON];
     match all.into_iter().find(|a| a.url.strip_prefix("/assets/") == Some(&file)) {
         Some(asset) => (
             [(header::CONTENT_TYPE, asset.kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")],
@@ -56,7 +60,7 @@ mod tests {
 
     #[test]
     fn everything_a_page_loads_is_within_its_budget() {
-        let scripts = SCRIPT.bytes.len() + APP.bytes.len();
+        let scripts = SCRIPT.bytes.len() + APP.bytes.len() + OBJECT.bytes.len();
         assert!(scripts <= 20 * 1024, "the scripts have {scripts} bytes");
         let all = STYLE.bytes.len() + scripts + ICON.bytes.len();
         assert!(all <= 60 * 1024, "{all} bytes");

@@ -11,6 +11,7 @@ pub(crate) mod job;
 pub(crate) mod jobs;
 pub(crate) mod live;
 pub(crate) mod message;
+pub(crate) mod object;
 pub(crate) mod password;
 pub(crate) mod server;
 pub(crate) mod servers;

@@ -79,6 +79,9 @@ impl Layout {
     pub(crate) fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
     }
+    pub(crate) fn object_script(&self) -> &'static str {
+        &assets::OBJECT.url
+    }
     pub(crate) fn app(&self) -> &'static str {
         &assets::APP.url
     }

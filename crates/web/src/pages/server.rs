@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, Path, Query, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use regrow_ops::jobs::{self, JobId, Task};
@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::look::{Around, Look, Proof};
 use crate::outcome::{Report, verb_noun};
 use crate::pages::history::Change;
+use crate::pages::object::tree::Tree;
 use crate::pages::{layout, message, show, work};
 use crate::view::{DiagnosticView, Digest, Layout, Place, When};
 use crate::visitor::{Visitor, needed};
@@ -35,6 +36,7 @@ struct Page {
     changes: Vec<Change>,
     more: bool,
     evidence: Vec<Proof>,
+    tree: Tree,
 }
 
 /// A button with its words and its command.
@@ -54,10 +56,22 @@ struct Action {
 const CHANGES: usize = 15;
 const PROOFS: usize = 10;
 
+/// What of the server is asked for.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Asked {
+    /// Words that its objects are searched for.
+    find: Option<String>,
+}
+
 /// The page.
-pub(crate) async fn get(State(app): State<Arc<App>>, visitor: Visitor, Path(name): Path<String>) -> Response {
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Response {
     let state = app.clone();
-    match work(&app, move |ctx| draw(&state, ctx, &name, visitor)).await {
+    match work(&app, move |ctx| draw(&state, ctx, &name, visitor, asked.find.as_deref())).await {
         Ok(Ok(page)) => show(StatusCode::OK, &*page),
         Ok(Err(words)) => message::missing(&app, &words),
         Err(response) => response,
@@ -65,7 +79,13 @@ pub(crate) async fn get(State(app): State<Arc<App>>, visitor: Visitor, Path(name
 }
 
 /// The page, or why there is no such server.
-fn draw(app: &App, ctx: &Context, name: &str, visitor: Visitor) -> regrow_ops::Result<Result<Box<Page>, String>> {
+fn draw(
+    app: &App,
+    ctx: &Context,
+    name: &str,
+    visitor: Visitor,
+    find: Option<&str>,
+) -> regrow_ops::Result<Result<Box<Page>, String>> {
     let status = match online::status(ctx, Some(name)) {
         Ok(status) => status,
         Err(e @ Error::Mistake { .. }) => {
@@ -103,7 +123,9 @@ fn draw(app: &App, ctx: &Context, name: &str, visitor: Visitor) -> regrow_ops::R
             (action.does, action.impossible) = (why, true);
         }
     }
+    let tree = Tree::new(&regrow_ops::objects::view(ctx, name, visitor.draft.as_deref())?, find);
     Ok(Ok(Box::new(Page {
+        tree,
         layout: layout(app, name, Place::Servers),
         form_token: visitor.form_token,
         look,

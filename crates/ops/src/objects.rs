@@ -1,0 +1,335 @@
+//! One server's objects as a page shows them: which text, how it differs from what runs, and where its values come from
+//! in time.
+//!
+//! Nothing here reads another server. What belongs to a commit never changes, so it is remembered for a while: see
+//! [`Memory`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use regrow_config::edit::{KeyChange, key_changes};
+use regrow_config::objects::{Difference, Object, Objects, objects};
+use regrow_config::{DiskFiles, Files, KeyPath};
+use regrow_history::{Error as HistoryError, Repo, Version};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::error::{Error, Result};
+
+/// Which text is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Text {
+    /// The newest changeset.
+    Changeset(String),
+    /// A draft and its newest commit.
+    Draft {
+        /// The draft.
+        id: String,
+        /// Its commit.
+        tip: String,
+    },
+    /// The files on disk: of a fleet without history, a server without one, or edits made by hand.
+    Disk,
+}
+
+/// A server's objects and how they stand to other texts.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Which text is shown.
+    pub text: Text,
+    /// What it says.
+    pub objects: Arc<Objects>,
+    /// What the newest changeset says, if that is not what is shown.
+    pub main: Option<Arc<Objects>>,
+    /// The newest changeset.
+    pub head: Option<String>,
+    /// The revision that is online.
+    pub running: Option<String>,
+    /// What that revision says; `None` if nothing is online or this fleet does not have it.
+    pub runs: Option<Arc<Objects>>,
+    /// Whether files that concern the server differ on disk from the newest changeset. Told only for the shown changeset.
+    pub hand_edits: bool,
+}
+
+/// How one object stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Standing {
+    /// Against the newest changeset (in a draft).
+    pub draft: Option<Difference>,
+    /// Against what runs.
+    pub online: Option<Difference>,
+}
+
+impl View {
+    /// How every object that differs from something stands, by kind and name.
+    pub fn standings(&self) -> BTreeMap<(&'static str, String), Standing> {
+        let mut out: BTreeMap<(&'static str, String), Standing> = BTreeMap::new();
+        if let Some(main) = &self.main {
+            for (key, difference) in self.objects.differences(main) {
+                out.entry(key).or_default().draft = Some(difference);
+            }
+        }
+        if let Some(runs) = &self.runs {
+            for (key, difference) in self.objects.differences(runs) {
+                out.entry(key).or_default().online = Some(difference);
+            }
+        }
+        out
+    }
+}
+
+/// One server's objects: as a draft has them, else as the newest changeset has them.
+///
+/// # Errors
+/// If the fleet cannot be read. A server that is not there is no error: see [`Objects::exists`].
+pub fn view(ctx: &Context, server: &str, draft: Option<&str>) -> Result<View> {
+    let running = running(ctx, server)?;
+    let repo = match Repo::open(ctx.fleet()?) {
+        Ok(repo) => repo,
+        Err(HistoryError::NoRepository(_)) => return disk(ctx, server, running),
+        Err(e) => return Err(e.into()),
+    };
+    let Some(head) = repo.head()?.commit else { return disk(ctx, server, running) };
+    let main = at_commit(ctx, &repo, &head, server)?;
+    let runs = match &running {
+        // A revision of another fleet, or one that is gone.
+        Some(revision) if is_commit(revision) => at_commit(ctx, &repo, revision, server).ok(),
+        _ => None,
+    };
+    let dirty = || -> Result<bool> {
+        let below = crate::wanted::concerning(server);
+        Ok(!repo.dirty(&below.iter().map(String::as_str).collect::<Vec<_>>())?.is_empty())
+    };
+    let found = View {
+        text: Text::Changeset(head.clone()),
+        objects: main.clone(),
+        main: None,
+        head: Some(head),
+        running,
+        runs,
+        hand_edits: false,
+    };
+    match draft {
+        Some("disk") => Ok(View { text: Text::Disk, objects: on_disk(ctx, server)?, main: Some(main), ..found }),
+        Some(id) if is_word(id) => match repo.resolve(&format!("refs/regrow/drafts/{id}")) {
+            Ok(tip) => {
+                let objects = at_commit(ctx, &repo, &tip, server)?;
+                Ok(View { text: Text::Draft { id: id.to_owned(), tip }, objects, main: Some(main), ..found })
+            }
+            // Landed or discarded meanwhile.
+            Err(_) => Ok(View { hand_edits: dirty()?, ..found }),
+        },
+        _ if !main.exists => Ok(View { text: Text::Disk, objects: on_disk(ctx, server)?, ..found }),
+        _ => Ok(View { hand_edits: dirty()?, ..found }),
+    }
+}
+
+fn disk(ctx: &Context, server: &str, running: Option<String>) -> Result<View> {
+    let objects = on_disk(ctx, server)?;
+    Ok(View { text: Text::Disk, objects, main: None, head: None, running, runs: None, hand_edits: false })
+}
+
+fn on_disk(ctx: &Context, server: &str) -> Result<Arc<Objects>> {
+    Ok(Arc::new(objects(&DiskFiles::new(ctx.fleet()?)?, server)))
+}
+
+/// The files of the text that is shown.
+///
+/// # Errors
+/// If the fleet or the revision cannot be read.
+pub fn files_of(ctx: &Context, text: &Text) -> Result<Box<dyn Files>> {
+    let commit = match text {
+        Text::Disk => return Ok(Box::new(DiskFiles::new(ctx.fleet()?)?)),
+        Text::Changeset(commit) | Text::Draft { tip: commit, .. } => commit,
+    };
+    Ok(Box::new(Repo::open(ctx.fleet()?)?.revision(commit)?))
+}
+
+/// The object id of a file of the text that is shown; `None` if git does not have this text.
+///
+/// # Errors
+/// If the fleet or the revision cannot be read.
+pub fn blob_of(ctx: &Context, text: &Text, path: &str) -> Result<Option<String>> {
+    let commit = match text {
+        Text::Disk => return Ok(None),
+        Text::Changeset(commit) | Text::Draft { tip: commit, .. } => commit,
+    };
+    Ok(Repo::open(ctx.fleet()?)?.revision(commit)?.object_id(path))
+}
+
+/// The revision that is online; `None` if nothing is.
+fn running(ctx: &Context, server: &str) -> Result<Option<String>> {
+    if !is_word(server) || !ctx.home().server(server).exists() {
+        return Ok(None);
+    }
+    let journal = crate::online::read_journal(&ctx.home().server(server))?;
+    Ok(journal.current().map(|g| g.candidate.revision.clone()))
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
+fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// What one changeset did to a file, key by key.
+#[derive(Debug, Clone, Serialize)]
+pub struct Touch {
+    /// The changeset.
+    pub version: Version,
+    /// The keys, in the order of the newer text.
+    #[serde(skip)]
+    pub changes: Vec<KeyChange>,
+}
+
+impl Touch {
+    /// Its changes of a key, or of anything below it.
+    pub fn of<'t>(&'t self, key: &'t KeyPath) -> impl Iterator<Item = &'t KeyChange> {
+        self.changes.iter().filter(move |c| c.key.0.starts_with(&key.0) || key.0.starts_with(&c.key.0))
+    }
+}
+
+/// What happened to one file, newest first.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct FileHistory {
+    /// What each changeset did to it.
+    pub touches: Vec<Touch>,
+    /// Whether there are older ones that were not looked at.
+    pub more: bool,
+}
+
+impl FileHistory {
+    /// The newest changeset that gave a key the value it has.
+    pub fn since(&self, key: &KeyPath) -> Option<&Version> {
+        self.touches.iter().find(|touch| touch.of(key).next().is_some()).map(|touch| &touch.version)
+    }
+}
+
+/// How many changesets of one file are looked through.
+const MOST_VERSIONS: usize = 200;
+/// Files larger than this have no history by key, in bytes.
+const MOST_TEXT: usize = 1 << 20;
+
+/// What happened to a file up to a commit.
+///
+/// # Errors
+/// If git cannot answer.
+pub fn history(ctx: &Context, commit: &str, path: &str) -> Result<Arc<FileHistory>> {
+    let fleet = ctx.fleet()?.to_owned();
+    let key = (fleet.clone(), commit.to_owned(), path.to_owned());
+    if let Some(known) = HISTORIES.get(&key) {
+        return Ok(known);
+    }
+    let repo = Repo::open(&fleet)?;
+    let mut versions = repo.versions(commit, &[path], MOST_VERSIONS + 1)?;
+    let more = versions.len() > MOST_VERSIONS;
+    versions.truncate(MOST_VERSIONS);
+    let blobs = repo.blobs(versions.iter().flat_map(|v| v.before.iter().chain(&v.after)).map(String::as_str))?;
+    let text = |id: &Option<String>| {
+        let bytes = id.as_ref().and_then(|id| blobs.get(id)).filter(|b| b.len() <= MOST_TEXT);
+        bytes.and_then(|b| std::str::from_utf8(b).ok()).unwrap_or_default()
+    };
+    let is_text = path.ends_with(".toml");
+    let touch = |version: Version| {
+        let changes = if is_text { key_changes(text(&version.before), text(&version.after)) } else { Vec::new() };
+        Touch { version, changes }
+    };
+    let found = Arc::new(FileHistory { touches: versions.into_iter().map(touch).collect(), more });
+    HISTORIES.put(key, found.clone());
+    Ok(found)
+}
+
+/// What happened to an object: of every file it is written in, the changesets that changed a key of it, newest first.
+///
+/// # Errors
+/// If git cannot answer.
+pub fn object_history(ctx: &Context, commit: &str, object: &Object) -> Result<(Vec<Touch>, bool)> {
+    let mut out: Vec<Touch> = Vec::new();
+    let mut more = false;
+    let mut paths: Vec<&str> = object.places.iter().map(|p| &*p.origin.path).collect();
+    paths.dedup();
+    for path in paths {
+        let file = history(ctx, commit, path)?;
+        more |= file.more;
+        for touch in &file.touches {
+            let changes: Vec<KeyChange> = match object.key.0.is_empty() {
+                true => {
+                    touch.changes.iter().filter(|c| object.fields.iter().any(|f| f.key == c.key)).cloned().collect()
+                }
+                false => touch.of(&object.key).cloned().collect(),
+            };
+            if !changes.is_empty() {
+                out.push(Touch { version: touch.version.clone(), changes });
+            }
+        }
+    }
+    out.sort_by_key(|t| std::cmp::Reverse(t.version.at));
+    Ok((out, more))
+}
+
+/// The objects of a server at a commit.
+fn at_commit(ctx: &Context, repo: &Repo, commit: &str, server: &str) -> Result<Arc<Objects>> {
+    let key = (ctx.fleet()?.to_owned(), commit.to_owned(), server.to_owned());
+    if let Some(known) = OBJECTS.get(&key) {
+        return Ok(known);
+    }
+    let found = Arc::new(objects(&repo.revision(commit).map_err(Error::from)?, server));
+    OBJECTS.put(key, found.clone());
+    Ok(found)
+}
+
+type Key = (PathBuf, String, String);
+
+static OBJECTS: Memory<Objects> = Memory::new(64);
+static HISTORIES: Memory<FileHistory> = Memory::new(256);
+
+/// What was found out about a commit; the entry not used for longest makes room.
+#[derive(Debug)]
+struct Memory<T> {
+    most: usize,
+    entries: Mutex<VecDeque<(Key, Arc<T>)>>,
+}
+
+impl<T> Memory<T> {
+    const fn new(most: usize) -> Memory<T> {
+        Memory { most, entries: Mutex::new(VecDeque::new()) }
+    }
+
+    fn get(&self, key: &Key) -> Option<Arc<T>> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = entries.iter().position(|(k, _)| k == key)?;
+        let entry = entries.remove(at)?;
+        let found = entry.1.clone();
+        entries.push_back(entry);
+        Some(found)
+    }
+
+    fn put(&self, key: Key, value: Arc<T>) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|(k, _)| *k != key);
+        entries.push_back((key, value));
+        if entries.len() > self.most {
+            entries.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_entry_not_used_for_longest_makes_room() {
+        let memory: Memory<u32> = Memory::new(2);
+        let key = |n: u32| (PathBuf::new(), n.to_string(), String::new());
+        memory.put(key(1), Arc::new(1));
+        memory.put(key(2), Arc::new(2));
+        assert_eq!(memory.get(&key(1)).as_deref(), Some(&1));
+        memory.put(key(3), Arc::new(3));
+        assert_eq!((memory.get(&key(2)), memory.get(&key(1)).as_deref()), (None, Some(&1)));
+    }
+}
