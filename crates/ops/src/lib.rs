@@ -48,6 +48,7 @@ pub mod wanted;
 #[cfg(test)]
 mod testing;
 
+pub use add::search;
 pub use build::build;
 pub use changes::{diff, log, show};
 pub use check::check;

@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Lock(commands::lock::Lock),
     Set(commands::set::Set),
     Unset(commands::set::Unset),
+    Add(commands::add::Add),
+    Search(commands::add::Search),
     Build(commands::build::Build),
     Trial(commands::trial::Trial),
     Switch(commands::online::Switch),

@@ -12,6 +12,7 @@ mod lines;
 mod ports;
 mod service;
 mod things;
+mod verb;
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,8 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 
-pub use lines::{Preview, preview};
+pub use lines::{Piece, Preview, preview};
+pub use verb::{AddReport, Found, OffersReport, SearchReport, add, list, search, text, to_draft};
 
 /// One thing that can be added.
 #[derive(Debug, Clone, Serialize)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod acts;
+pub(crate) mod add;
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod diff;
@@ -34,6 +35,8 @@ pub(crate) fn run(command: &Command, ctx: &Context, session: &Session) -> Outcom
         Command::Lock(args) => lock::run(args, ctx, session),
         Command::Set(args) => set::run(args, ctx, session),
         Command::Unset(args) => set::run_unset(args, ctx, session),
+        Command::Add(args) => add::run(args, ctx, session),
+        Command::Search(args) => add::run_search(args, ctx, session),
         Command::Build(args) => build::run(args, ctx, session),
         Command::Trial(args) => trial::run(args, ctx, session),
         Command::KeepTrial(args) => trial::run_keeper(args, ctx),
