@@ -23,6 +23,7 @@ pub mod land;
 mod log;
 mod repo;
 mod revision;
+mod stamp;
 mod versions;
 
 pub use compare::State;

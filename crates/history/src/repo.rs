@@ -112,6 +112,34 @@ impl Repo {
         Revision::new(self.clone(), commit.to_owned(), self.objects.clone())
     }
 
+    /// Where HEAD is, and all paths of the fleet that differ from it as [`Repo::dirty`] tells them, in one call.
+    pub fn head_and_dirty(&self) -> Result<(Option<String>, Vec<String>)> {
+        let args = ["status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all", "--no-renames", "--", "."];
+        let output = self.call(&args).run()?;
+        let mut commit = None;
+        let mut paths = Vec::new();
+        for entry in output.stdout.split(|b| *b == 0) {
+            let entry = String::from_utf8_lossy(entry);
+            if let Some(id) = entry.strip_prefix("# branch.oid ") {
+                commit = Some(id.to_owned()).filter(|id| id != "(initial)");
+                continue;
+            }
+            // How many fields stand before the path.
+            let fields = match entry.chars().next() {
+                Some('1') => 8,
+                Some('u') => 10,
+                Some('?') => 1,
+                _ => continue,
+            };
+            if let Some(path) = entry.splitn(fields + 1, ' ').nth(fields) {
+                paths.push(path.strip_prefix(&self.prefix).unwrap_or(path).to_owned());
+            }
+        }
+        paths.sort();
+        paths.dedup();
+        Ok((commit, paths))
+    }
+
     /// The paths, below any of `below` (all, if empty), whose content on disk or in the index differs from HEAD.
     /// Sorted. Files that git does not know count, files that it was told to ignore do not.
     pub fn dirty(&self, below: &[&str]) -> Result<Vec<String>> {

@@ -6,15 +6,50 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use regrow_config::{Diagnostic, DiskFiles, Fleet};
 use regrow_history::{Changeset, Repo};
 
 use crate::compare::Comparison;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::wanted::{RevisionName, concerning};
 
 /// How many summaries are remembered: about 200 bytes each.
 const SUMMARIES: usize = 4096;
 /// How many comparisons are remembered.
 const COMPARISONS: usize = 64;
+
+/// How many revisions are remembered as values: each is megabytes in a large fleet.
+const TEXTS: usize = 2;
+
+/// A fleet's text as values.
+#[derive(Debug)]
+pub(crate) struct Text {
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// The work tree.
+#[derive(Debug)]
+pub(crate) struct OnDisk {
+    pub(crate) text: Arc<Text>,
+    /// Where HEAD is; none without a repository or before the first commit.
+    pub(crate) commit: Option<String>,
+    /// The paths that differ from HEAD; none without a repository: then everything does.
+    pub(crate) dirty: Option<Vec<String>>,
+}
+
+impl OnDisk {
+    /// Which text this is, as far as `server` is concerned (`None`: the whole fleet).
+    pub(crate) fn revision(&self, server: Option<&str>) -> RevisionName {
+        let below = server.map(concerning).unwrap_or_default();
+        let is_below = |path: &String| {
+            let at = |b: &String| path.strip_prefix(b.as_str()).is_some_and(|r| r.is_empty() || r.starts_with('/'));
+            below.is_empty() || below.iter().any(at)
+        };
+        let edited = self.dirty.as_ref().is_none_or(|dirty| dirty.iter().any(is_below));
+        RevisionName { commit: self.commit.clone(), edited }
+    }
+}
 
 /// What a changeset is and did.
 pub(crate) type Shown = Arc<(Changeset, Comparison)>;
@@ -23,6 +58,11 @@ pub(crate) type Shown = Arc<(Changeset, Comparison)>;
 #[derive(Debug)]
 pub(crate) struct Caches {
     repo: Mutex<Option<Repo>>,
+    disk: Mutex<Option<(u64, Arc<OnDisk>)>>,
+    /// The newest revisions that were read, by full commit id.
+    pub(crate) texts: Bounded<Arc<Text>>,
+    /// What changesets are called, by full commit id.
+    pub(crate) told: Bounded<Arc<str>>,
     /// One line of words, by full commit id.
     pub(crate) summaries: Bounded<Arc<str>>,
     /// By full commit id.
@@ -35,6 +75,9 @@ impl Default for Caches {
     fn default() -> Caches {
         Caches {
             repo: Mutex::default(),
+            disk: Mutex::default(),
+            texts: Bounded::new(TEXTS),
+            told: Bounded::new(SUMMARIES),
             summaries: Bounded::new(SUMMARIES),
             changesets: Bounded::new(COMPARISONS),
             comparisons: Bounded::new(COMPARISONS),
@@ -53,6 +96,40 @@ impl Caches {
         let repo = Repo::open(fleet)?;
         *known = Some(repo.clone());
         Ok(repo)
+    }
+
+    /// The work tree as it is now. It is read only if anything has changed since it was read last.
+    pub(crate) fn on_disk(&self, fleet: &Path) -> Result<Arc<OnDisk>> {
+        let repo = match self.repo(fleet) {
+            Ok(repo) => Some(repo),
+            Err(Error::History(regrow_history::Error::NoRepository(_))) => None,
+            Err(e) => return Err(e),
+        };
+        // One reads, the others wait for it.
+        let mut known = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before reading: what changes while it is read shows in the next stamp.
+        let stamp = repo.as_ref().and_then(Repo::stamp);
+        if let Some((of, found)) = known.as_ref()
+            && Some(*of) == stamp
+        {
+            return Ok(found.clone());
+        }
+        *known = None;
+        // First the text: what is edited in between then counts as edited, not as HEAD's.
+        let (read, diagnostics) = regrow_config::load_fleet(&DiskFiles::new(fleet)?);
+        let (commit, dirty) = match &repo {
+            Some(repo) => {
+                let (head, dirty) = repo.head_and_dirty()?;
+                (head, Some(dirty))
+            }
+            None => (None, None),
+        };
+        let text = Arc::new(Text { fleet: Arc::new(read), diagnostics });
+        let found = Arc::new(OnDisk { text, commit, dirty });
+        if let Some(stamp) = stamp {
+            *known = Some((stamp, found.clone()));
+        }
+        Ok(found)
     }
 }
 

@@ -104,6 +104,17 @@ pub fn log(ctx: &Context, server: Option<&str>, from: Option<&str>, limit: usize
     Ok(LogReport { changes, more })
 }
 
+/// The first line of a changeset's message, by its full commit id.
+pub fn subject(ctx: &Context, commit: &str) -> Result<String> {
+    let told = &ctx.caches().told;
+    if let Some(known) = told.get(commit) {
+        return Ok(known.to_string());
+    }
+    let subject = ctx.repo()?.show(commit)?.subject;
+    told.put(commit, subject.as_str().into());
+    Ok(subject)
+}
+
 /// One changeset with what it did to the text.
 pub fn show(ctx: &Context, revision: &str) -> Result<ShowReport> {
     let repo = ctx.repo()?;

@@ -75,7 +75,10 @@ CREATE INDEX evidence_by_server ON evidence (server, kind, id);
 ";
 
 /// What is known about a revision is asked for on every timeline.
-const BY_REVISION: &str = "CREATE INDEX evidence_by_revision ON evidence (revision, server, kind, id);";
+const BY_REVISION: &str = "
+CREATE INDEX evidence_by_revision ON evidence (revision, server, kind, id);
+CREATE INDEX evidence_newest ON evidence (server, id);
+";
 
 /// What a job was asked to work on.
 const ASKED: &str = "

@@ -194,18 +194,43 @@ pub struct Brief {
     pub image: Option<String>,
     /// When it ended.
     pub at: Timestamp,
-    /// The job that did it, if one is known.
-    pub job: Option<i64>,
+}
+
+/// The job that came to a result, if its record is still there.
+pub fn job_of(ctx: &Context, brief: &Brief) -> Result<Option<crate::jobs::JobId>> {
+    ctx.database()?.with(|c| {
+        let sql =
+            "SELECT id FROM jobs WHERE server = ?1 AND verb = ?2 AND started <= ?3 AND (ended IS NULL OR ended >= ?3)
+             ORDER BY id DESC LIMIT 1";
+        let words = params![brief.server, brief.kind.as_str(), brief.at.to_string()];
+        c.prepare_cached(sql)?.query_row(words, |row| row.get(0)).optional()
+    })
+}
+
+/// The newest `limit` results of each of these servers, newest first. Reports are there only of those that are not good.
+pub fn newest(ctx: &Context, servers: &[&str], limit: usize) -> Result<BTreeMap<String, Vec<Evidence>>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    ctx.database()?.with(|c| {
+        let sql = "SELECT id, kind, server, revision, image, verdict,
+                 CASE WHEN verdict IN (?3, ?4) THEN json ELSE 'null' END, at
+             FROM evidence WHERE server = ?1 ORDER BY id DESC LIMIT ?2";
+        let bad = (Verdict::Failed.as_str(), Verdict::RolledBack.as_str());
+        let mut statement = c.prepare_cached(sql)?;
+        let mut found = BTreeMap::new();
+        for server in servers {
+            let rows = statement.query_map(params![server, limit, bad.0, bad.1], read)?;
+            found.insert((*server).to_owned(), rows.collect::<rusqlite::Result<Vec<Evidence>>>()?);
+        }
+        Ok(found)
+    })
 }
 
 /// What is known about some revisions (full commit ids): the newest result of each kind for each server, oldest first.
 pub fn of_revisions(ctx: &Context, revisions: &[&str]) -> Result<BTreeMap<String, Vec<Brief>>> {
     let wanted = serde_json::to_string(revisions).unwrap_or_default();
     let found: Vec<(String, Brief)> = ctx.database()?.with(|c| {
-        let sql = "SELECT revision, max(id), kind, server, verdict, image, at,
-               (SELECT j.id FROM jobs j WHERE j.server = evidence.server AND j.verb = evidence.kind
-                   AND j.started <= evidence.at AND (j.ended IS NULL OR j.ended >= evidence.at) ORDER BY j.id DESC LIMIT 1)
-             FROM evidence WHERE revision IN (SELECT value FROM json_each(?)) GROUP BY revision, server, kind ORDER BY id";
+        let sql = "SELECT revision, max(id), kind, server, verdict, image, at FROM evidence
+             WHERE revision IN (SELECT value FROM json_each(?)) GROUP BY revision, server, kind ORDER BY id";
         c.prepare_cached(sql)?
             .query_map([wanted], |row| {
                 let brief = Brief {
@@ -215,7 +240,6 @@ pub fn of_revisions(ctx: &Context, revisions: &[&str]) -> Result<BTreeMap<String
                     verdict: Verdict::parse(row.get_ref(4)?.as_str()?).ok_or_else(|| word(4, "verdict"))?,
                     image: row.get(5)?,
                     at: row.get_ref(6)?.as_str()?.parse().map_err(|_| word(6, "time"))?,
-                    job: row.get(7)?,
                 };
                 Ok((row.get(0)?, brief))
             })?

@@ -375,6 +375,15 @@ pub fn list(ctx: &Context, server: Option<&str>, limit: usize) -> Result<Vec<Job
     })
 }
 
+/// The jobs that run now, newest first.
+pub fn running(ctx: &Context) -> Result<Vec<Job>> {
+    interrupt_dead(ctx)?;
+    ctx.database()?.with(|c| {
+        let sql = format!("SELECT {COLUMNS} FROM jobs WHERE state = 'running' ORDER BY id DESC");
+        c.prepare_cached(&sql)?.query_map([], read)?.collect()
+    })
+}
+
 /// The jobs that build a draft, newest first.
 pub fn of_draft(ctx: &Context, draft: &str) -> Result<Vec<Job>> {
     interrupt_dead(ctx)?;

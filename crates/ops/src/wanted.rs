@@ -1,12 +1,13 @@
 //! What a fleet's text wants: the work tree's or one revision's, read and judged.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use regrow_config::{Diagnostic, DiskFiles, Entry, Files, Fleet, Kind, LockFile, Server};
-use regrow_history::Repo;
 use regrow_host::FsError;
 use serde::{Deserialize, Serialize};
 
+use crate::cache::Text;
 use crate::context::Context;
 use crate::error::{Diagnosed, Error, Result};
 
@@ -68,7 +69,7 @@ impl From<String> for RevisionName {
 #[derive(Debug)]
 pub struct Wanted<'f> {
     /// The values. What mistakes spoil has its default: ask [`Wanted::server`], which refuses them.
-    pub fleet: Fleet,
+    pub fleet: Arc<Fleet>,
     /// Everything that is wrong or doubtful.
     pub diagnostics: Vec<Diagnostic>,
     files: Box<dyn Files + 'f>,
@@ -79,11 +80,31 @@ impl Wanted<'static> {
     /// Reads the work tree, or with `at` one revision.
     pub fn read(ctx: &Context, at: Option<&str>) -> Result<Wanted<'static>> {
         match at {
-            None => Ok(Wanted::from_files(Box::new(DiskFiles::new(ctx.fleet()?)?), None)),
+            None => {
+                let disk = ctx.caches().on_disk(ctx.fleet()?)?;
+                Ok(Wanted {
+                    fleet: disk.text.fleet.clone(),
+                    diagnostics: disk.text.diagnostics.clone(),
+                    files: Box::new(DiskFiles::new(ctx.fleet()?)?),
+                    at: None,
+                })
+            }
             Some(at) => {
-                let revision = Repo::open(ctx.fleet()?)?.revision(at)?;
+                let revision = ctx.repo()?.revision(at)?;
                 let commit = revision.commit().to_owned();
-                let wanted = Wanted::from_files(Box::new(revision), Some(commit));
+                let texts = &ctx.caches().texts;
+                let text = texts.get(&commit).unwrap_or_else(|| {
+                    let (fleet, diagnostics) = regrow_config::load_fleet(&revision);
+                    let text = Arc::new(Text { fleet: Arc::new(fleet), diagnostics });
+                    texts.put(&commit, text.clone());
+                    text
+                });
+                let wanted = Wanted {
+                    fleet: text.fleet.clone(),
+                    diagnostics: text.diagnostics.clone(),
+                    files: Box::new(revision),
+                    at: Some(commit),
+                };
                 if wanted.files.read("regrow.toml")?.is_none() {
                     return Err(Error::mistake(format!(
                         "the revision {at} has no regrow.toml: the fleet did not exist yet"
@@ -99,7 +120,7 @@ impl<'f> Wanted<'f> {
     /// Reads any files; `commit` says of which revision they are.
     pub fn from_files(files: Box<dyn Files + 'f>, commit: Option<String>) -> Wanted<'f> {
         let (fleet, diagnostics) = regrow_config::load_fleet(&*files);
-        Wanted { fleet, diagnostics, files, at: commit }
+        Wanted { fleet: Arc::new(fleet), diagnostics, files, at: commit }
     }
 
     /// Reads files with some of them replaced: text that is not saved yet.
@@ -176,15 +197,7 @@ impl<'f> Wanted<'f> {
         if let Some(commit) = &self.at {
             return Ok(RevisionName { commit: Some(commit.clone()), edited: false });
         }
-        match Repo::open(ctx.fleet()?) {
-            Ok(repo) => {
-                let below = server.map(concerning).unwrap_or_default();
-                let below: Vec<&str> = below.iter().map(String::as_str).collect();
-                Ok(RevisionName { commit: repo.head()?.commit, edited: !repo.dirty(&below)?.is_empty() })
-            }
-            Err(regrow_history::Error::NoRepository(_)) => Ok(RevisionName { commit: None, edited: true }),
-            Err(e) => Err(e.into()),
-        }
+        Ok(ctx.caches().on_disk(ctx.fleet()?)?.revision(server))
     }
 }
 

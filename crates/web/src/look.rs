@@ -1,8 +1,10 @@
 //! One server at a glance: what is wanted, what runs, what is proven, and the one state that follows from them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use regrow_ops::evidence::{self, Evidence, Kind, Verdict};
-use regrow_ops::jobs::{self, Job, JobId, State};
+use regrow_ops::jobs::{self, Job, JobId};
 use regrow_ops::online::{Held, ServerStatus, StatusReport};
 use regrow_ops::wanted::RevisionName;
 use regrow_ops::{Context, changes};
@@ -62,6 +64,8 @@ pub(crate) struct Around {
     subject: Option<String>,
     /// The jobs that run now.
     running: Vec<Job>,
+    /// The newest results of each server.
+    proofs: BTreeMap<String, Vec<Evidence>>,
 }
 
 impl Around {
@@ -69,12 +73,12 @@ impl Around {
     pub(crate) fn look(ctx: &Context, status: &StatusReport) -> regrow_ops::Result<Around> {
         let head = status.servers.iter().filter_map(|s| s.wanted.as_ref()).map(|w| &w.revision).find(|r| *r != "none");
         let subject = match head {
-            Some(head) => changes::log(ctx, None, Some(head), 1)?.changes.pop().map(|c| c.subject),
+            Some(head) => Some(changes::subject(ctx, head)?),
             None => None,
         };
-        let mut running = jobs::list(ctx, None, 100)?;
-        running.retain(|j| j.state == State::Running);
-        Ok(Around { subject, running })
+        let running = jobs::running(ctx)?;
+        let names: Vec<&str> = status.servers.iter().map(|s| &*s.name).collect();
+        Ok(Around { subject, running, proofs: evidence::newest(ctx, &names, PROOFS)? })
     }
 }
 
@@ -92,13 +96,13 @@ impl Look {
         around: &Around,
     ) -> regrow_ops::Result<Look> {
         let now = ctx.now();
-        let proofs = evidence::list(ctx, Some(&status.name), PROOFS)?;
+        let proofs = around.proofs.get(&status.name).map_or(&[][..], Vec::as_slice);
         let text = status
             .wanted
             .as_ref()
             .map(|w| RevisionName { commit: Some(w.revision.clone()).filter(|r| r != "none"), edited: w.edited });
         let name = text.as_ref().map(RevisionName::to_string);
-        let (mark, why) = judge(status, diagnosed, &proofs, name.as_deref());
+        let (mark, why) = judge(status, diagnosed, proofs, name.as_deref());
         let job = around.running.iter().find(|j| j.server.as_deref() == Some(&status.name));
         Ok(Look {
             name: status.name.clone(),
@@ -108,7 +112,7 @@ impl Look {
             held: status.held.iter().map(|h| HeldView::new(h, now)).collect(),
             wanted: wanted(status, text.as_ref(), around),
             runs: runs(status, now),
-            proven: proven(&proofs, name.as_deref(), now),
+            proven: proven(proofs, name.as_deref(), now),
             back: status.previous.as_ref().map(Digest::new),
             text,
         })

@@ -14,13 +14,10 @@ use super::journal::{Generation, Held, Journal, Phase};
 use super::launch::recover;
 use super::site::{read_health, read_journal};
 use crate::Answer;
+use crate::cache::OnDisk;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::evidence::{self, Evidence, Kind};
-use crate::wanted::Wanted;
-
-/// How many results are looked through for the build of a revision.
-const RECENT: usize = 100;
+use crate::evidence::{self, Brief, Kind};
 
 /// `status`.
 #[derive(Debug, Clone, Serialize)]
@@ -105,9 +102,10 @@ pub struct Proof {
     pub at: String,
 }
 
-impl From<Evidence> for Proof {
-    fn from(e: Evidence) -> Proof {
-        Proof { revision: e.revision, image: e.image, verdict: e.verdict.to_string(), at: e.at.to_string() }
+impl Proof {
+    fn new(revision: &str, e: &Brief) -> Proof {
+        let (verdict, at) = (e.verdict.to_string(), e.at.to_string());
+        Proof { revision: revision.to_owned(), image: e.image.clone(), verdict, at }
     }
 }
 
@@ -120,10 +118,15 @@ pub fn status(ctx: &Context, only: Option<&str>) -> Result<StatusReport> {
         recover(ctx)?;
     }
     let wanted = match ctx.fleet_optional() {
-        Some(_) => Some(Wanted::read(ctx, None)?),
+        Some(fleet) => Some(ctx.caches().on_disk(fleet)?),
         None => None,
     };
-    let mut names: Vec<String> = wanted.iter().flat_map(|w| w.fleet.servers.keys().cloned()).collect();
+    // What is known about HEAD, for all servers at once.
+    let proofs = match wanted.as_ref().and_then(|w| w.commit.as_deref()) {
+        Some(commit) => evidence::of_revisions(ctx, &[commit])?.remove(commit).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let mut names: Vec<String> = wanted.iter().flat_map(|w| w.text.fleet.servers.keys().cloned()).collect();
     for name in ctx.home().server_names()? {
         let foreign = match (ctx.fleet_optional(), ctx.home().fleet_of(&name)?) {
             (Some(ours), Some(theirs)) => std::fs::canonicalize(ours).is_ok_and(|ours| ours != theirs),
@@ -143,11 +146,12 @@ pub fn status(ctx: &Context, only: Option<&str>) -> Result<StatusReport> {
         }
         names.retain(|n| n == only);
     }
-    let servers = names.iter().map(|name| server_status(ctx, name, wanted.as_ref())).collect::<Result<_>>()?;
+    let servers =
+        names.iter().map(|name| server_status(ctx, name, wanted.as_deref(), &proofs)).collect::<Result<_>>()?;
     Ok(StatusReport { servers })
 }
 
-fn server_status(ctx: &Context, name: &str, wanted: Option<&Wanted<'_>>) -> Result<ServerStatus> {
+fn server_status(ctx: &Context, name: &str, wanted: Option<&OnDisk>, proofs: &[Brief]) -> Result<ServerStatus> {
     let dir = ctx.home().server(name);
     let journal = read_journal(&dir)?;
     let health = read_health(&dir).unwrap_or_default();
@@ -164,11 +168,14 @@ fn server_status(ctx: &Context, name: &str, wanted: Option<&Wanted<'_>>) -> Resu
         _ => None,
     };
     let wanted = match wanted {
-        Some(wanted) if wanted.fleet.servers.contains_key(name) => Some(wanted_status(ctx, name, wanted, &journal)?),
+        Some(wanted) if wanted.text.fleet.servers.contains_key(name) => {
+            Some(wanted_status(name, wanted, proofs, &journal))
+        }
         _ => None,
     };
+    let proof = |kind| proofs.iter().rev().find(|p| p.server == name && p.kind == kind);
     let trial = match &wanted {
-        Some(w) => evidence::latest(ctx, name, Kind::Trial)?.filter(|e| e.revision == w.revision).map(Proof::from),
+        Some(w) => proof(Kind::Trial).map(|p| Proof::new(&w.revision, p)),
         None => None,
     };
     let drift = running.map_or(Ok(0), |g| drift::of_generation(&dir, g).map(|d| d.len()))?;
@@ -195,18 +202,17 @@ fn server_status(ctx: &Context, name: &str, wanted: Option<&Wanted<'_>>) -> Resu
     })
 }
 
-fn wanted_status(ctx: &Context, name: &str, wanted: &Wanted<'_>, journal: &Journal) -> Result<WantedStatus> {
-    let text = wanted.revision(ctx, Some(name))?;
+fn wanted_status(name: &str, wanted: &OnDisk, proofs: &[Brief], journal: &Journal) -> WantedStatus {
+    let text = wanted.revision(Some(name));
     let revision = text.commit.clone().unwrap_or_else(|| "none".to_owned());
-    let recent = evidence::list(ctx, Some(name), RECENT)?;
-    let built = recent.into_iter().find(|e| e.kind == Kind::Build && e.revision == revision);
-    Ok(WantedStatus {
-        image: built.and_then(|e| e.image),
+    let built = proofs.iter().rev().find(|p| p.server == name && p.kind == Kind::Build);
+    WantedStatus {
+        image: built.and_then(|p| p.image.clone()),
         edited: text.edited,
         online: journal.current().is_some_and(|g| g.candidate.revision == revision),
         held: journal.held(&revision).is_some(),
         revision,
-    })
+    }
 }
 
 /// The inside of the online server.

@@ -97,13 +97,15 @@ fn draw(app: &App, ctx: &Context, revision: &str, visitor: Visitor) -> regrow_op
         }
         servers.push(Server { name: name.clone(), actions });
     }
-    let proof = |p: &evidence::Brief| Proof {
-        what: verb_noun(p.kind.as_str()),
-        server: p.server.clone(),
-        mark: mark(p.kind, p.verdict),
-        image: p.image.as_ref().map(Digest::new),
-        job: p.job,
-        when: When::new(p.at, now),
+    let proof = |p: &evidence::Brief| -> regrow_ops::Result<Proof> {
+        Ok(Proof {
+            what: verb_noun(p.kind.as_str()),
+            server: p.server.clone(),
+            mark: mark(p.kind, p.verdict),
+            image: p.image.as_ref().map(Digest::new),
+            job: evidence::job_of(ctx, p)?,
+            when: When::new(p.at, now),
+        })
     };
     Ok(Box::new(Page {
         layout: layout(app, change.subject.clone(), Place::History),
@@ -114,7 +116,7 @@ fn draw(app: &App, ctx: &Context, revision: &str, visitor: Visitor) -> regrow_op
         email: change.email,
         when: When::new(change.at, now),
         preview: Preview::new(&found),
-        proofs: proofs.iter().rev().map(proof).collect(),
+        proofs: proofs.iter().rev().map(proof).collect::<Result<_, _>>()?,
         more: touched.len().saturating_sub(SERVERS),
         servers,
         revert_lacks: visitor.lacks(needed(&Method::POST, "/changeset/x/revert")),
