@@ -206,7 +206,7 @@ pub(crate) fn refusal(files: &dyn Files, diagnostics: Vec<Diagnostic>) -> Error 
     Error::Diagnostics(Box::new(diagnosed(files, diagnostics)))
 }
 
-fn diagnosed(files: &dyn Files, diagnostics: Vec<Diagnostic>) -> Diagnosed {
+pub(crate) fn diagnosed(files: &dyn Files, diagnostics: Vec<Diagnostic>) -> Diagnosed {
     let mut sources = BTreeMap::new();
     for diagnostic in &diagnostics {
         if !sources.contains_key(&*diagnostic.file)

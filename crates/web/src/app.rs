@@ -19,6 +19,7 @@ use regrow_ops::jobs::JobId;
 use tokio::sync::{Semaphore, watch};
 use tower_http::timeout::TimeoutLayer;
 
+use crate::form::Went;
 use crate::guard::{self, Hosts};
 use crate::pages;
 use crate::session::{Holder, Secret, Sessions};
@@ -85,6 +86,8 @@ pub(crate) struct App {
     run: Secret,
     /// What forms have led to.
     sent: Mutex<Sent>,
+    /// Where forms that change drafts went, with their order.
+    went: Mutex<BTreeMap<String, (u64, Slot)>>,
 }
 
 impl App {
@@ -109,6 +112,7 @@ impl App {
             stopping,
             run: Secret::new()?,
             sent: Mutex::default(),
+            went: Mutex::default(),
         })
     }
 
@@ -187,6 +191,42 @@ enum Led {
     To(String),
 }
 
+/// Where the first sending of a form went; whoever sends it again meanwhile waits at the lock.
+type Slot = Arc<Mutex<Option<Went>>>;
+
+impl App {
+    /// Does what a form asks for, once: the same form sent again goes where the first one went. What fails may be sent
+    /// again. Only the same form waits for it. `action` tells the forms of one page from each other.
+    ///
+    /// `None` if the form was drawn by an earlier run of the program.
+    pub(crate) fn once_to<E>(
+        &self,
+        token: &str,
+        action: &str,
+        act: impl FnOnce() -> Result<Went, E>,
+    ) -> Result<Option<Went>, E> {
+        if !token.starts_with(&self.run.reveal()[..16]) || token.len() != 49 {
+            return Ok(None);
+        }
+        let slot = {
+            let mut went = self.went.lock().unwrap_or_else(PoisonError::into_inner);
+            if went.len() >= MOST_SENT {
+                let oldest = went.iter().min_by_key(|(_, (number, _))| *number).map(|(token, _)| token.clone());
+                oldest.map(|token| went.remove(&token));
+            }
+            let number = went.values().map(|(number, _)| number + 1).max().unwrap_or(0);
+            went.entry(format!("{token} {action}")).or_insert_with(|| (number, Slot::default())).1.clone()
+        };
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(went) = &*slot {
+            return Ok(Some(went.clone()));
+        }
+        let went = act()?;
+        *slot = Some(went.clone());
+        Ok(Some(went))
+    }
+}
+
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let pages = Router::new()
@@ -219,6 +259,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/password", get(pages::password::get).post(pages::password::post))
         .route("/accounts", get(pages::accounts::get).post(pages::accounts::add))
         .route("/accounts/{name}/{what}", post(pages::accounts::change))
+        // drafts: edits collect, are looked at, and land
+        .route("/edit", post(pages::edit::post).layer(DefaultBodyLimit::max(pages::edit::MOST_FORM)))
+        .route("/drafts", get(pages::drafts::get).post(pages::drafts::post))
+        .route("/draft/{id}", get(pages::draft::get))
+        .route("/draft/{id}/conflicts", get(pages::draft::conflicts).post(pages::draft::decide))
+        .route("/draft/{id}/{what}", post(pages::draft::post))
         .fallback(pages::message::not_found)
         .method_not_allowed_fallback(pages::message::wrong_method)
         .layer(middleware::from_fn_with_state(app.clone(), admit));

@@ -16,6 +16,7 @@
 
 mod app;
 mod assets;
+mod form;
 mod guard;
 mod look;
 mod outcome;

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use regrow_config::edit::{self as text_edit, Edit, EditError, KeyChange, Patch, key_changes};
-use regrow_config::{Diagnostic, Files, KeyPath, Kind};
+use regrow_config::{Files, KeyPath, Kind};
 use regrow_history::{DraftChange, DraftRef, Repo};
 use serde::{Deserialize, Serialize};
 
-use super::merge::{self, Choices, Conflict, With};
+use super::land::Decision;
+use super::merge::{self, Conflict, With};
 use super::{DISK, Data, TRIES, bytes_at, open};
 use crate::Answer;
 use crate::context::Context;
@@ -120,8 +121,6 @@ pub struct Saved {
     pub tip: String,
     /// What changed in which file.
     pub files: Vec<SavedFile>,
-    /// What is wrong or doubtful in the changed files now.
-    pub diagnostics: Vec<Diagnostic>,
 }
 
 /// A changed file.
@@ -140,74 +139,139 @@ pub struct SavedFile {
 /// New bytes by path; `None` removes the file.
 type NewFiles = BTreeMap<String, Option<Vec<u8>>>;
 
+/// Which draft a change goes into.
+#[derive(Debug, Clone, Copy)]
+pub enum Into<'a> {
+    /// This one.
+    Draft(&'a str),
+    /// A new one on the last changeset, which is made only if the change is.
+    New {
+        /// What it is called; without a title it is called after its owner.
+        title: Option<&'a str>,
+        /// Who makes it.
+        owner: &'a str,
+    },
+}
+
+/// What the person looked at, and what they decided since.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Seen<'a> {
+    /// The revision that the form was drawn from, if it is known: a tip, or a changeset.
+    pub tip: Option<&'a str>,
+    /// Decisions about clashes that an earlier try said ([`Edited::Clash`]).
+    pub decisions: &'a [Decision],
+}
+
 /// Makes changes in a draft. `expected` is the revision that the person looked at, if it is known.
 ///
 /// # Errors
 /// If there is no such draft, or a target cannot be. Changes that cannot be made are [`Edited::Refused`].
 pub fn edit(ctx: &Context, id: &str, expected: Option<&str>, wishes: &[Wish]) -> Result<Edited> {
-    change(ctx, id, expected, |files| make(files, wishes))
+    edit_seen(ctx, Into::Draft(id), Seen { tip: expected, decisions: &[] }, wishes)
+}
+
+/// [`edit`], also into a new draft, and with decisions about clashes.
+pub fn edit_seen(ctx: &Context, into: Into<'_>, seen: Seen<'_>, wishes: &[Wish]) -> Result<Edited> {
+    change(ctx, into, seen, |files| make(files, wishes))
 }
 
 /// Makes a whole file what the person typed; `None` removes it. `expected` is the revision that they looked at.
 pub fn write_file(ctx: &Context, id: &str, expected: Option<&str>, path: &str, bytes: Option<&[u8]>) -> Result<Edited> {
-    if bytes.is_some_and(|b| b.len() > MOST_BYTES) {
-        let most = MOST_BYTES >> 20;
-        return Err(Error::mistake_with(
-            format!("{path} would be larger than {most} MiB"),
-            "put large things into a package or into state",
-        ));
-    }
-    let new = NewFiles::from([(path.to_owned(), bytes.map(<[u8]>::to_vec))]);
-    change(ctx, id, expected, |_| Ok(Ok(new.clone())))
+    write_file_seen(ctx, Into::Draft(id), Seen { tip: expected, decisions: &[] }, path, |_| bytes.map(<[u8]>::to_vec))
+}
+
+/// [`write_file`], also into a new draft, and with decisions about clashes. The new bytes may depend on those that the
+/// person saw.
+pub fn write_file_seen(
+    ctx: &Context,
+    into: Into<'_>,
+    seen: Seen<'_>,
+    path: &str,
+    bytes: impl Fn(Option<&[u8]>) -> Option<Vec<u8>>,
+) -> Result<Edited> {
+    change(ctx, into, seen, |files| {
+        let bytes = bytes(files.read(path)?.as_deref());
+        if bytes.as_ref().is_some_and(|b| b.len() > MOST_BYTES) {
+            let message = format!(
+                "{path} would be larger than {} MiB; put large things into a package or into state",
+                MOST_BYTES >> 20
+            );
+            return Ok(Err(vec![Refusal { key: String::new(), message }]));
+        }
+        Ok(Ok(NewFiles::from([(path.to_owned(), bytes)])))
+    })
 }
 
 /// Makes a change on the text that the person saw, merges it into the draft as it is, and saves that.
 fn change(
     ctx: &Context,
-    id: &str,
-    expected: Option<&str>,
+    into: Into<'_>,
+    seen: Seen<'_>,
     make: impl Fn(&dyn Files) -> Result<std::result::Result<NewFiles, Vec<Refusal>>>,
 ) -> Result<Edited> {
-    if id == DISK {
-        return Err(Error::mistake_with("edits on disk are made in an editor", "make a draft for changes from here"));
-    }
     let repo = open(ctx)?;
     for _ in 0..TRIES {
-        let draft = repo.draft(id)?;
+        let (draft, is_new) = match into {
+            Into::Draft(DISK) => {
+                return Err(Error::mistake_with(
+                    "edits on disk are made in an editor",
+                    "make a draft for changes from here",
+                ));
+            }
+            Into::Draft(id) => (repo.draft(id)?, false),
+            Into::New { title, owner } => (unborn(ctx, &repo, title, owner)?, true),
+        };
         let now = repo.at(&draft.tip);
         // A page that is so old that git has forgotten its text is taken as if it had shown the base.
-        let seen = expected.filter(|e| *e != draft.tip).map(|e| repo.resolve(e).unwrap_or(draft.base.clone()));
-        let made = match &seen {
+        let shown = seen.tip.filter(|e| *e != draft.tip).map(|e| repo.resolve(e).unwrap_or(draft.base.clone()));
+        let made = match &shown {
             None => make(&now)?,
-            Some(seen) => make(&repo.at(seen))?,
+            Some(shown) => make(&repo.at(shown))?,
         };
         let mut new = match made {
             Ok(new) => new,
             Err(refusals) => return Ok(Edited::Refused { refusals }),
         };
         let mut conflicts = Vec::new();
-        if let Some(seen) = &seen {
-            let seen = repo.at(seen);
+        if let Some(shown) = &shown {
+            let shown = repo.at(shown);
             for (path, yours) in &mut new {
-                let (base, theirs) = (bytes_at(&seen, path)?, bytes_at(&now, path)?);
+                let (base, theirs) = (bytes_at(&shown, path)?, bytes_at(&now, path)?);
                 let texts = [base.as_deref(), theirs.as_deref(), yours.as_deref()];
-                let merged = merge::merge(path, texts, With::Draft, &Choices::new())?;
+                let merged = merge::decided(path, texts, With::Draft, seen.decisions)?;
                 conflicts.extend(merged.conflicts);
                 *yours = merged.bytes;
             }
         }
-        if !conflicts.is_empty() {
+        if conflicts.iter().any(|c| c.choice.is_none()) {
             return Ok(Edited::Clash { tip: draft.tip, conflicts });
         }
-        match save(ctx, &repo, &draft, new) {
+        match save(ctx, &repo, &draft, is_new, new) {
             Err(Error::History(regrow_history::Error::DraftMoved(_))) => {}
             other => return other,
         }
     }
-    Err(regrow_history::Error::DraftMoved(id.to_owned()).into())
+    Err(regrow_history::Error::Moved.into())
 }
 
-fn save(ctx: &Context, repo: &Repo, draft: &DraftRef, mut new: NewFiles) -> Result<Edited> {
+/// A draft that is not there yet.
+fn unborn(ctx: &Context, repo: &Repo, title: Option<&str>, owner: &str) -> Result<DraftRef> {
+    let Some(head) = repo.head()?.commit else { return Err(regrow_history::Error::Unborn.into()) };
+    let (title, owner) = super::named(title, owner);
+    Ok(DraftRef {
+        id: repo.free_draft_id()?,
+        tip: head.clone(),
+        base: head,
+        title,
+        owner,
+        created: ctx.now(),
+        changed: ctx.now(),
+        data: Data::default().to_json(),
+        paths: Vec::new(),
+    })
+}
+
+fn save(ctx: &Context, repo: &Repo, draft: &DraftRef, is_new: bool, mut new: NewFiles) -> Result<Edited> {
     let now = repo.at(&draft.tip);
     let mut files = Vec::new();
     let mut unchanged = Vec::new();
@@ -225,7 +289,7 @@ fn save(ctx: &Context, repo: &Repo, draft: &DraftRef, mut new: NewFiles) -> Resu
     }
     let tip = repo.write_draft(&DraftChange {
         id: &draft.id,
-        expected: Some(&draft.tip),
+        expected: (!is_new).then_some(&*draft.tip),
         base: &draft.base,
         files_of: &draft.tip,
         title: &draft.title,
@@ -235,9 +299,7 @@ fn save(ctx: &Context, repo: &Repo, draft: &DraftRef, mut new: NewFiles) -> Resu
         data: &Data::of(draft).to_json(),
         files: &new,
     })?;
-    let mut diagnostics = regrow_config::load_fleet(&repo.at(&tip)).1;
-    diagnostics.retain(|d| new.contains_key(&*d.file));
-    Ok(Edited::Saved(Saved { draft: draft.id.clone(), tip, files, diagnostics }))
+    Ok(Edited::Saved(Saved { draft: draft.id.clone(), tip, files }))
 }
 
 /// What changed in a file.

@@ -13,7 +13,7 @@ use regrow_config::{DiskFiles, Files, KeyPath};
 use regrow_history::{Change, DraftChange, DraftRef, Head, Landing, Repo};
 use serde::{Deserialize, Serialize};
 
-use super::merge::{self, Choices, Conflict, Merged, With};
+use super::merge::{self, Conflict, With};
 use super::{DISK, Data, TRIES, bytes_at, open, relock, rewrite, suggest};
 use crate::Answer;
 use crate::context::Context;
@@ -103,28 +103,13 @@ pub(crate) fn take(repo: &Repo, draft: &DraftRef) -> Result<Taken> {
         }
         let (base, theirs) = (bytes_at(&base, path)?, bytes_at(&now, path)?);
         let texts = [base.as_deref(), theirs.as_deref(), yours.as_deref()];
-        let merged = decided(path, texts, With::Changeset, &decisions)?;
+        let merged = merge::decided(path, texts, With::Changeset, &decisions)?;
         if merged.bytes != theirs {
             taken.files.insert(path.clone(), merged.bytes);
         }
         taken.conflicts.extend(merged.conflicts);
     }
     Ok(taken)
-}
-
-/// Merges with those decisions that were made about these very values.
-fn decided(path: &str, texts: [Option<&[u8]>; 3], with: With, decisions: &[Decision]) -> Result<Merged> {
-    let open = merge::merge(path, texts, with, &Choices::new())?;
-    let mut choices = Choices::new();
-    for c in &open.conflicts {
-        let fits = |d: &&Decision| {
-            d.path == path && d.key == c.key && d.with == with && d.theirs == c.theirs && d.yours == c.yours
-        };
-        if let Some(decision) = decisions.iter().find(fits) {
-            choices.insert(c.key.clone(), decision.choice.clone());
-        }
-    }
-    if choices.is_empty() { Ok(open) } else { merge::merge(path, texts, with, &choices) }
 }
 
 /// A file of a landing.
@@ -144,7 +129,7 @@ fn place(path: &str, texts: [Option<Vec<u8>>; 3], decisions: &[Decision]) -> Res
         let change = Change { path: path.to_owned(), based_on: disk.clone(), committed: new, on_disk: disk };
         return Ok(Placed { change, conflicts: Vec::new() });
     }
-    let merged = decided(path, [head.as_deref(), disk.as_deref(), new.as_deref()], With::Disk, decisions)?;
+    let merged = merge::decided(path, [head.as_deref(), disk.as_deref(), new.as_deref()], With::Disk, decisions)?;
     let mut committed = new;
     if merged.is_decided() {
         for c in &merged.conflicts {
@@ -236,29 +221,58 @@ pub fn choose(
     with: With,
     choice: Option<Choice>,
 ) -> Result<Vec<Conflict>> {
+    let found = conflicts(ctx, id)?;
+    let Some(c) = found.into_iter().find(|c| c.path == path && c.key.as_ref() == key && c.with == with) else {
+        return Err(nothing_there(path, key));
+    };
+    let undo = choice.is_none();
+    let choice = choice.unwrap_or(Choice::Ours);
+    let decision = Decision { path: c.path, key: c.key, with, theirs: c.theirs, yours: c.yours, choice };
+    change_decisions(ctx, id, std::slice::from_ref(&decision), undo)
+}
+
+/// Keeps decisions, each about the values that it names; returns all conflicts, decided or not. A decision about other
+/// values than those that are there now is not kept: the person has not seen them.
+///
+/// # Errors
+/// If a value is no value; then none is kept.
+pub fn decide(ctx: &Context, id: &str, decisions: &[Decision]) -> Result<Vec<Conflict>> {
+    change_decisions(ctx, id, decisions, false)
+}
+
+fn nothing_there(path: &str, key: Option<&KeyPath>) -> Error {
+    let what = key.map_or_else(|| path.to_owned(), |key| format!("{key} in {path}"));
+    Error::mistake_with(format!("there is nothing to decide about {what} any more"), "look at the draft again")
+}
+
+fn change_decisions(ctx: &Context, id: &str, decisions: &[Decision], undo: bool) -> Result<Vec<Conflict>> {
+    if !undo {
+        for decision in decisions {
+            check_value(&decision.choice, decision.key.as_ref())?;
+        }
+    }
     let repo = open(ctx)?;
     for _ in 0..TRIES {
         let plan = plan(ctx, &repo, id, false)?;
-        let found = plan.conflicts.iter().find(|c| c.path == path && c.key.as_ref() == key && c.with == with);
-        let Some(conflict) = found else {
-            let what = key.map_or_else(|| path.to_owned(), |key| format!("{key} in {path}"));
-            return Err(Error::mistake_with(
-                format!("there is nothing to decide about {what} any more"),
-                "look at the draft again",
-            ));
-        };
         let mut data = Data::of(&plan.draft);
-        data.decisions.retain(|d| !(d.path == path && d.key.as_ref() == key && d.with == with));
-        if let Some(choice) = &choice {
-            data.decisions.push(Decision {
-                path: path.to_owned(),
-                key: key.cloned(),
-                with,
-                theirs: conflict.theirs.clone(),
-                yours: conflict.yours.clone(),
-                choice: choice.clone(),
-            });
-            check_value(choice, key)?;
+        let before = data.clone();
+        for decision in decisions {
+            let about = |path: &str, key: &Option<KeyPath>, with: With| {
+                path == decision.path && *key == decision.key && with == decision.with
+            };
+            let is_there = plan
+                .conflicts
+                .iter()
+                .any(|c| about(&c.path, &c.key, c.with) && c.theirs == decision.theirs && c.yours == decision.yours);
+            if is_there {
+                data.decisions.retain(|d| !about(&d.path, &d.key, d.with));
+                if !undo {
+                    data.decisions.push(decision.clone());
+                }
+            }
+        }
+        if data == before {
+            return Ok(plan.conflicts);
         }
         match rewrite(ctx, &repo, &plan.draft, None, &data) {
             Ok(_) => return conflicts(ctx, id),

@@ -7,6 +7,7 @@ use regrow_config::merge::{Choice, MergeError, merge_with};
 use regrow_host::program::Program;
 use serde::{Deserialize, Serialize};
 
+use super::land::Decision;
 use crate::error::Result;
 
 /// What a draft's change is in conflict with.
@@ -117,6 +118,21 @@ pub(crate) fn merge(
         choice,
     };
     Ok(Merged { bytes, conflicts: vec![conflict] })
+}
+
+/// Merges with those decisions that were made about these very values.
+pub(crate) fn decided(path: &str, texts: [Option<&[u8]>; 3], with: With, decisions: &[Decision]) -> Result<Merged> {
+    let open = merge(path, texts, with, &Choices::new())?;
+    let mut choices = Choices::new();
+    for c in &open.conflicts {
+        let fits = |d: &&Decision| {
+            d.path == path && d.key == c.key && d.with == with && d.theirs == c.theirs && d.yours == c.yours
+        };
+        if let Some(decision) = decisions.iter().find(fits) {
+            choices.insert(c.key.clone(), decision.choice.clone());
+        }
+    }
+    if choices.is_empty() { Ok(open) } else { merge(path, texts, with, &choices) }
 }
 
 /// In `config::merge` the text that is changed is "ours": here that is theirs, and yours is merged into it.

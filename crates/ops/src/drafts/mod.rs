@@ -31,8 +31,8 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 
 pub use disk::{OnDisk, land_disk, on_disk};
-pub use edit::{Edited, Refusal, Saved, Target, Wish, edit, write_file};
-pub use land::{Decision, Outcome, choose, conflicts, land};
+pub use edit::{Edited, Into, Refusal, Saved, Seen, Target, Wish, edit, edit_seen, write_file, write_file_seen};
+pub use land::{Decision, Outcome, choose, conflicts, decide, land};
 pub use merge::{Conflict, With};
 pub use regrow_config::merge::Choice;
 pub use relock::{Prepared, prepare};
@@ -174,11 +174,7 @@ pub(crate) fn create_from(
     title: Option<&str>,
     owner: &str,
 ) -> Result<Draft> {
-    let owner = if owner.trim().is_empty() { "somebody" } else { owner.trim() };
-    let title = match title.map(str::trim) {
-        Some(title) if !title.is_empty() => title.to_owned(),
-        _ => format!("{owner}\u{2019}s draft"),
-    };
+    let (title, owner) = named(title, owner);
     let mut last = None;
     for _ in 0..TRIES {
         let id = repo.free_draft_id()?;
@@ -188,7 +184,7 @@ pub(crate) fn create_from(
             base,
             files_of: base,
             title: &title,
-            owner,
+            owner: &owner,
             created: ctx.now(),
             at: ctx.now(),
             data: &Data::default().to_json(),
@@ -203,14 +199,30 @@ pub(crate) fn create_from(
     Err(last.unwrap_or(regrow_history::Error::Nothing).into())
 }
 
+/// Title and owner, as they are kept.
+fn named(title: Option<&str>, owner: &str) -> (String, String) {
+    let owner = if owner.trim().is_empty() { "somebody" } else { owner.trim() };
+    let title = match title.map(str::trim) {
+        Some(title) if !title.is_empty() => title.to_owned(),
+        _ => format!("{owner}\u{2019}s draft"),
+    };
+    (title, owner.to_owned())
+}
+
+/// Whether an error says that there is no such draft (any more).
+pub fn is_gone(error: &Error) -> bool {
+    matches!(error, Error::History(regrow_history::Error::NoDraft(_)))
+}
+
 /// Gives a draft another title.
 pub fn rename(ctx: &Context, id: &str, title: &str) -> Result<Draft> {
     if title.trim().is_empty() {
         return Err(Error::mistake_with("the title is empty", "say in a few words what the draft is for"));
     }
     let repo = open(ctx)?;
-    for _ in 1..TRIES {
-        match rewrite(ctx, &repo, &repo.draft(id)?, Some(title), &Data::of(&repo.draft(id)?)) {
+    for _ in 0..TRIES {
+        let draft = repo.draft(id)?;
+        match rewrite(ctx, &repo, &draft, Some(title), &Data::of(&draft)) {
             Err(Error::History(regrow_history::Error::DraftMoved(_))) => {}
             other => return other.and_then(|_| get(ctx, id)),
         }
@@ -273,7 +285,15 @@ pub fn diagnostics(ctx: &Context, id: &str) -> Result<Vec<Diagnostic>> {
     Ok(regrow_config::load_fleet(&*files_of(ctx, id)?).1)
 }
 
+/// Diagnostics with the text that they point into.
+pub fn with_text(files: &dyn Files, diagnostics: Vec<Diagnostic>) -> crate::Diagnosed {
+    crate::wanted::diagnosed(files, diagnostics)
+}
+
 /// The bytes of a file; a link or a directory in the way counts as a mistake.
 pub(crate) fn bytes_at(revision: &Revision, path: &str) -> Result<Option<Vec<u8>>> {
     Ok(revision.read(path)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,6 +129,29 @@ pub(crate) fn advice(app: &App, title: &str, words: &str, (to, name): (&str, &st
     show(StatusCode::BAD_REQUEST, &page)
 }
 
+/// A form that is larger than any of ours.
+pub(crate) fn too_large(app: &App) -> Response {
+    let page = Message {
+        layout: layout(app, "Too large", Place::Elsewhere),
+        link: Some(("/".to_owned(), "Servers".to_owned())),
+        ..plain(
+            "",
+            "The form is larger than can be taken; nothing was changed. Put large things into a package or into state.",
+        )
+    };
+    show(StatusCode::PAYLOAD_TOO_LARGE, &page)
+}
+
+/// A form that asked for nothing.
+pub(crate) fn nothing_changed(app: &App, back: String) -> Response {
+    let page = Message {
+        layout: layout(app, "Nothing was changed", Place::Drafts),
+        link: Some((back, "Back".to_owned())),
+        ..plain("", "The text says already what the form says, so not one byte was touched.")
+    };
+    show(StatusCode::OK, &page)
+}
+
 /// No such thing.
 pub(crate) fn missing(app: &App, words: &str) -> Response {
     let page = Message {
