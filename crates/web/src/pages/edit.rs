@@ -32,7 +32,7 @@ use regrow_ops::{Context, Error};
 use crate::app::App;
 use crate::form::{Own, Sent, Went};
 use crate::outcome::sentence;
-use crate::pages::{layout, message, show, work};
+use crate::pages::{layout, message, object, show, work};
 use crate::view::{Layout, Place};
 use crate::visitor::{MayEdit, Visitor};
 
@@ -269,7 +269,22 @@ pub(crate) fn with_line_ends_of(old: Option<&[u8]>, typed: &str) -> Vec<u8> {
 
 /// The form again, with everything typed and the reasons at their fields.
 async fn again(app: Arc<App>, visitor: Visitor, sent: Sent, refused: Vec<Refused>) -> Response {
-    let _ = visitor;
+    // An object's page, and that of a file, show mistakes at their fields.
+    let get = |name: &str| sent.raw(name).map(str::to_owned);
+    if let (Some(server), Some(kind), Some(name)) = (get("server"), get("kind"), get("name")) {
+        let placed = |r: &Refused| {
+            sent.raw(&format!("f:{}", r.key)).is_some() || sent.raw(&format!("rename:{}", r.key)).is_some()
+        };
+        let (at_fields, others): (Vec<Refused>, Vec<Refused>) = refused.into_iter().partition(placed);
+        let error = others.iter().map(|r| sentence(&r.message)).collect::<Vec<_>>().join(" ");
+        let error = Some(error).filter(|e| !e.is_empty());
+        let typed = object::Typed { fields: sent.0, refused: at_fields, error };
+        return object::refused(app, visitor, server, kind, name, typed).await;
+    }
+    if let (Some(server), Some("file"), Some(path)) = (get("server"), sent.get("do"), get("path")) {
+        let error = refused.iter().map(|r| sentence(&r.message)).collect::<Vec<_>>().join(" ");
+        return object::file::refused(app, visitor, server, path, get("text").unwrap_or_default(), error).await;
+    }
     let then = sent.then().unwrap_or_else(|| "/".to_owned());
     let once = match app.form_once() {
         Ok(once) => once,

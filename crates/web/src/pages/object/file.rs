@@ -70,7 +70,6 @@ pub(crate) async fn get(
 }
 
 /// The page again, with what was typed and why it was not taken.
-#[allow(dead_code, reason = "the handler of /edit uses it")]
 pub(crate) async fn refused(
     app: Arc<App>,
     visitor: Visitor,

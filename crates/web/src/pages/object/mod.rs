@@ -144,7 +144,6 @@ pub(crate) async fn get(
 }
 
 /// The page again, with what was typed into its form and why that cannot be.
-#[allow(dead_code, reason = "the handler of /edit uses it")]
 pub(crate) async fn refused(
     app: Arc<App>,
     visitor: Visitor,
