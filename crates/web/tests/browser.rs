@@ -1,4 +1,5 @@
-//! The pages in a real browser: accessibility of every page in every look, the way without scripts, live progress.
+//! The pages in a real browser: the way without scripts, live progress, the keyboard. Every screen in every look is in
+//! `screens.rs`.
 //!
 //! With `UPDATE_PICTURES` set, the pictures in `docs/pictures/` are drawn anew: see the test of that name.
 
@@ -10,9 +11,7 @@ use std::time::Duration;
 use common::Pages;
 use common::browser::browse;
 use common::fleet;
-use regrow_host::progress::{self, Unit};
-use regrow_ops::jobs::{self, JobId};
-use serde_json::json;
+use common::work::{ended_job, running_job};
 use thirtyfour::prelude::*;
 
 /// Every page in a state worth looking at: name, path, and how to get there first.
@@ -25,93 +24,11 @@ fn every_page(pages: &Pages) -> (Vec<(&'static str, String)>, mpsc::Sender<()>) 
         ("server", "/server/web1".to_owned()),
         ("job-failed", format!("/job/{failed}")),
         ("job-running", format!("/job/{running}")),
-        ("history", "/history".to_owned()),
-        ("not-found", "/nowhere".to_owned()),
-        ("used-link", "/?token=0".to_owned()),
     ];
     (places, go)
 }
 
-fn ended_job(pages: &Pages) -> JobId {
-    let job = jobs::start(&pages.ctx, "trial", Some("web1"), |ctx| {
-        let step = progress::step(ctx.progress(), "boot", "Boot offline");
-        step.finish("running after 3.1 s");
-        progress::note(ctx.progress(), "this kernel has no fs-verity; going on without");
-        progress::step(ctx.progress(), "check front", "Check front").finish("failed: status 200, not 500");
-        Ok(No(
-            json!({"seconds": 4.2, "ready_seconds": 3.1, "image": fleet::image('c'), "revision": "0123456789abcdef0123456789abcdef01234567",
-            "checks": [{"name": "front", "passed": false, "detail": "status 200, not 500", "seconds": 0.1},
-                       {"name": "running", "passed": true, "detail": "running", "seconds": 3.1}],
-            "failed_units": [{"unit": "nginx.service", "journal": "nginx: [emerg] unknown directive \"sevrer\" in /etc/nginx/nginx.conf:7"}]}),
-        ))
-    });
-    let job = job.unwrap();
-    assert!(jobs::subscribe(&pages.ctx, job, 0).unwrap().count() > 3);
-    job
-}
-
-/// A report that says no.
-#[derive(serde::Serialize)]
-#[serde(transparent)]
-struct No(serde_json::Value);
-
-impl regrow_ops::Answer for No {
-    fn is_yes(&self) -> bool {
-        false
-    }
-}
-
-/// A build half-way; it ends when told to.
-fn running_job(pages: &Pages) -> (JobId, mpsc::Sender<()>) {
-    let (go, wait) = mpsc::channel();
-    let job = jobs::start(&pages.ctx, "build", Some("web1"), move |ctx| {
-        progress::step(ctx.progress(), "fetch", "Packages").finish("184 packages, all already here");
-        progress::step(ctx.progress(), "layer base", "Layer base").finish("already there");
-        let step = progress::step(ctx.progress(), "layer requested", "Layer requested");
-        step.advance(61, 143, Unit::Items);
-        wait.recv().unwrap();
-        step.finish("143 packages");
-        Ok(json!({"seconds": 9.4, "image": fleet::image('d'), "layers": [
-            {"name": "base", "key": "e".repeat(64), "cached": true, "seconds": 0.0},
-            {"name": "requested", "key": "f".repeat(64), "cached": false, "seconds": 9.1}]}))
-    });
-    (job.unwrap(), go)
-}
-
 const LOOKS: [(u32, bool); 4] = [(1280, false), (1280, true), (320, false), (320, true)];
-
-#[test]
-fn no_page_keeps_anybody_out() {
-    let pages = Pages::with(fleet::write);
-    let (places, go) = every_page(&pages);
-    browse(async |browser| {
-        browser.driver.goto(pages.link()).await?;
-        let mut mistakes = Vec::new();
-        for (name, path) in &places {
-            // A used link shows its page to who is not in.
-            if *name == "used-link" {
-                browser.driver.delete_all_cookies().await?;
-            }
-            for (width, dark) in LOOKS {
-                browser.look(width, dark).await?;
-                browser.driver.goto(pages.url(path)).await?;
-                let look = format!("{name} at {width} {}", if dark { "dark" } else { "light" });
-                mistakes.extend(browser.mistakes().await?.iter().map(|m| format!("{look}: {m}")));
-                let wide = browser.ask("document.documentElement.scrollWidth").await?.as_u64().unwrap();
-                if wide > width.into() {
-                    mistakes.push(format!("{look}: {wide} pixels wide"));
-                }
-                let said = browser
-                    .ask("document.querySelectorAll('h1').length === 1 && document.title.endsWith('Regrow')")
-                    .await?;
-                assert_eq!(said, true, "{look} has one heading and a title");
-            }
-        }
-        assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
-        Ok(())
-    });
-    go.send(()).unwrap();
-}
 
 #[test]
 fn mistakes_in_the_text_are_shown_with_their_lines() {

@@ -94,6 +94,61 @@ impl Browser {
         Ok(())
     }
 
+    /// From here on each page keeps what its policy forbids and what its scripts fail with: see [`Browser::faults`].
+    pub(crate) async fn watch(&self) -> WebDriverResult<()> {
+        let source = "window.faults = [];
+            document.addEventListener('securitypolicyviolation', (e) => faults.push(`policy: ${e.violatedDirective} ${e.blockedURI} ${e.sample}`));
+            addEventListener('error', (e) => faults.push(`script: ${e.message}`));
+            addEventListener('unhandledrejection', (e) => faults.push(`script: ${e.reason}`));
+            window.shift = 0;
+            new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) shift += e.value; })
+                .observe({type: 'layout-shift', buffered: true});";
+        self.driver.cdp().send_raw("Page.addScriptToEvaluateOnNewDocument", json!({"source": source})).await?;
+        Ok(())
+    }
+
+    /// What is wrong with the page as loaded: what its policy forbade, its scripts failed with, was loaded from elsewhere,
+    /// is too large, moved by itself, or lies outside of the window.
+    pub(crate) async fn faults(&self, width: u32) -> WebDriverResult<Vec<String>> {
+        let script = "const found = [...(window.faults ?? ['not watched'])];
+            const loaded = performance.getEntriesByType('resource').filter((r) => !r.name.endsWith('/events') && !r.name.includes('/events?'));
+            for (const r of loaded) if (!r.name.startsWith(location.origin + '/')) found.push(`from elsewhere: ${r.name}`);
+            const assets = loaded.filter((r) => r.name.includes('/assets/')).reduce((sum, r) => sum + r.decodedBodySize, 0);
+            if (assets > 60 * 1024) found.push(`${assets} bytes of assets`);
+            if (shift > 0.01) found.push(`moves by itself: ${shift}`);
+            const wide = document.documentElement.scrollWidth;
+            if (wide > arguments[0]) found.push(`${wide} pixels wide: ` + [...document.querySelectorAll('main *, header *')]
+                .filter((e) => e.getBoundingClientRect().right > arguments[0] + 1).slice(0, 3).map((e) => e.outerHTML.slice(0, 120)).join(' | '));
+            if (document.querySelectorAll('h1').length !== 1) found.push('not one heading');
+            if (!document.title.endsWith('Regrow')) found.push(`title: ${document.title}`);
+            if (document.querySelectorAll('[style], style, script:not([src])').length) found.push('inline style or script');
+            const ids = [...document.querySelectorAll('[id]')].map((e) => e.id);
+            for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) { found.push(`twice the id ${id}`); break; }
+            return found;";
+        let found = self.driver.execute(script, vec![json!(width)]).await?;
+        Ok(serde_json::from_value(found.json().clone()).unwrap())
+    }
+
+    /// Sends keys to whatever has the focus.
+    pub(crate) async fn press(&self, keys: impl IntoIterator<Item = char>) -> WebDriverResult<()> {
+        // All at once: keys that belong together must not be held up in between by a busy machine.
+        self.driver.action_chain().send_keys(keys.into_iter().collect::<String>()).perform().await
+    }
+
+    /// Waits until an expression on the page is true; the page may be loaded anew meanwhile.
+    pub(crate) async fn until(&self, expression: &str) -> WebDriverResult<()> {
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        loop {
+            // While a page goes, its questions have no answer.
+            if self.ask(expression).await.is_ok_and(|v| v == true) {
+                return Ok(());
+            }
+            let where_ = self.driver.current_url().await?;
+            assert!(std::time::Instant::now() < end, "never true at {where_}: {expression}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+
     /// No page may run a script from here on.
     pub(crate) async fn forbid_scripts(&self) -> WebDriverResult<()> {
         self.driver.cdp().send_raw("Emulation.setScriptExecutionDisabled", json!({"value": true})).await?;
@@ -111,7 +166,7 @@ impl Browser {
             self.driver.execute(include_str!("../vendor/axe.min.js"), vec![]).await?;
         }
         let script = "const done = arguments[arguments.length - 1];
-            axe.run(document, {resultTypes: ['violations']}).then(
+            axe.run(document, {resultTypes: ['violations'], rules: {'target-size': {enabled: true}}}).then(
                 (r) => done(r.violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.html}: ${n.failureSummary}`))),
                 (e) => done([String(e)]));";
         let found = self.driver.execute_async(script, vec![]).await?;

@@ -21,6 +21,22 @@ pub(crate) fn write(fleet: &Path) {
     commit(fleet, "Word the greeting of the day anew\n\nThe old one was taken for an order.");
 }
 
+/// Writes a fleet that has no server yet.
+pub(crate) fn write_empty(fleet: &Path) {
+    let sources = regrow_config::example::files(&archives());
+    for source in sources.iter().filter(|s| s.path == "regrow.toml") {
+        put(fleet, &source.path, &source.text);
+    }
+    git(fleet, &["init", "--quiet", "--initial-branch=main"]);
+    commit(fleet, "A fleet");
+}
+
+/// The revision of the newest changeset.
+pub(crate) fn head(fleet: &Path) -> String {
+    let output = Command::new("git").arg("-C").arg(fleet).args(["rev-parse", "HEAD"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 fn archives() -> Archives {
     let archive = Archive {
         mirror: "http://mirror.test/debian".to_owned(),

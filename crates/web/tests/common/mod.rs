@@ -3,6 +3,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod fleet;
+pub(crate) mod work;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
