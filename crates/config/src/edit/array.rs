@@ -18,7 +18,10 @@ pub(super) fn add(text: &str, key: &str, value: &str) -> Result<Patch, EditError
     let wanted = parsed(&path, &literal)?;
     let table = plain::parse(text).unwrap_or_default();
     let mut elements = match plain::get(&table, &path.0) {
-        None if schema::is_free_name(&path) => return super::set(text, key, &literal),
+        Some(found) if !holds_list(&path) => {
+            return if *found == wanted { Ok(Patch::default()) } else { Err(EditError::Taken { key: path }) };
+        }
+        None if !holds_list(&path) => return super::set(text, key, &literal),
         None => return super::set(text, key, &format!("[{literal}]")),
         Some(Plain::Array(elements)) => elements.clone(),
         Some(_) => return Err(EditError::NotArray { key: path }),
@@ -35,11 +38,17 @@ pub(super) fn add(text: &str, key: &str, value: &str) -> Result<Patch, EditError
     Ok(patch)
 }
 
+/// Whether what the schema knows of a key leaves room for an array.
+fn holds_list(key: &KeyPath) -> bool {
+    let list = schema::known(key).is_none_or(|info| matches!(info.hint, schema::Hint::List(_) | schema::Hint::Any));
+    list && !schema::is_free_name(key)
+}
+
 /// Removes every element that equals `value` from the array `key`.
 pub(super) fn remove(text: &str, key: &str, value: &str) -> Result<Patch, EditError> {
     let path = KeyPath::parse(key)?;
     let literal = super::literal(value)?;
-    Outline::read(text)?;
+    let outline = Outline::read(text)?;
     let wanted = parsed(&path, &literal)?;
     let table = plain::parse(text).unwrap_or_default();
     let elements = match plain::get(&table, &path.0) {
@@ -49,6 +58,9 @@ pub(super) fn remove(text: &str, key: &str, value: &str) -> Result<Patch, EditEr
     };
     if !elements.contains(&wanted) {
         return Err(EditError::NoElement { key: path, value: value.to_owned() });
+    }
+    if outline.in_array(&path.0) {
+        return Err(EditError::Unsupported { key: path, reason: "it is an array of tables" });
     }
     let mut steps = Steps::on(text);
     for index in (0..elements.len()).rev().filter(|i| elements[*i] == wanted) {

@@ -1,6 +1,6 @@
 //! What two texts differ in, key by key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::de::DeTable;
 
@@ -93,6 +93,9 @@ fn leaves(text: &str) -> Vec<Leaf> {
             among(text, &section.entries, &KeyPath(path.clone()), &table, &mut out);
         }
     }
+    // A text with mistakes may have a key twice: the first counts, as it does in its value.
+    let mut seen = BTreeSet::new();
+    out.retain(|leaf| seen.insert(leaf.key.clone()));
     out
 }
 

@@ -57,11 +57,16 @@ pub(super) fn write(text: &str, key: &str, wanted: Option<&str>) -> Result<Patch
     if outline.in_array(&key.0) {
         return Err(EditError::Unsupported { key, reason: "it is in an array of tables" });
     }
-    let wanted = wanted.map(normal).filter(|words| !words.is_empty());
+    let found = read(text, &there).map(|words| normal(&words));
+    let wanted = wanted.map(normal);
+    if wanted.is_some() && wanted == found {
+        return Ok(Patch::default());
+    }
+    let wanted = wanted.filter(|words| !words.is_empty());
     if let Some(bad) = wanted.as_ref().and_then(|w| w.chars().find(|c| c.is_control() && !matches!(c, '\t' | '\n'))) {
         return Err(EditError::Value { value: format!("{bad:?}"), reason: "a comment cannot hold it".to_owned() });
     }
-    if read(text, &there).map(|words| normal(&words)) == wanted {
+    if found == wanted {
         return Ok(Patch::default());
     }
     let lines: Vec<&str> = wanted.as_deref().map(|words| words.split('\n').collect()).unwrap_or_default();
@@ -134,9 +139,7 @@ fn split<'l>(text: &str, there: &Words, lines: &'l [&'l str]) -> (&'l [&'l str],
 
 /// The lines above, indented like the key; lines that say the same as before stay as written.
 fn block(text: &str, old: &Range<usize>, start: usize, lines: &[&str]) -> String {
-    let line = line_start(text, start);
-    let bom = if text[line..start].starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-    let indent = &text[line + bom..start];
+    let indent = &text[line_start(text, start)..start];
     let end = newline(text, start);
     let kept: Vec<&str> = text[old.clone()].split_inclusive('\n').collect();
     let mut from = 0;

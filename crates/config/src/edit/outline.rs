@@ -264,14 +264,19 @@ impl<'t> Reader<'t> {
     }
 }
 
+/// Where a text begins: after its byte order mark, if it has one.
+pub(super) fn first(text: &str) -> usize {
+    if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 }
+}
+
 /// The start of the line that holds byte `at`.
 pub(super) fn line_start(text: &str, at: usize) -> usize {
-    text[..at].rfind('\n').map_or(0, |n| n + 1)
+    text.as_bytes()[..at].iter().rposition(|b| *b == b'\n').map_or(first(text).min(at), |n| n + 1)
 }
 
 /// One past the line that holds byte `at`, its line end included.
 pub(super) fn line_end(text: &str, at: usize) -> usize {
-    text[at..].find('\n').map_or(text.len(), |n| at + n + 1)
+    text.as_bytes()[at..].iter().position(|b| *b == b'\n').map_or(text.len(), |n| at + n + 1)
 }
 
 /// The line end used around byte `at`: that of its line, else that of the first line, else `\n`.
@@ -284,7 +289,7 @@ pub(super) fn newline(text: &str, at: usize) -> &'static str {
 /// Start of the block of comment lines that stands right above the line starting at `start`, without a blank between.
 pub(super) fn comment_block_above(text: &str, start: usize) -> usize {
     let mut top = start;
-    while top > 0 {
+    while top > first(text) {
         let above = line_start(text, top - 1);
         if !text[above..top].trim_start().starts_with('#') {
             break;

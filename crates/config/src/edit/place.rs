@@ -1,6 +1,6 @@
 //! Where a key is, or where a new one belongs.
 
-use super::outline::{Entry, Outline, Section, comment_block_above, line_end, line_start, newline};
+use super::outline::{Entry, Outline, Section, comment_block_above, first, line_end, line_start, newline};
 use super::{EditError, Patch};
 use crate::KeyPath;
 use crate::keypath::quote_key;
@@ -108,7 +108,7 @@ fn after_entry(text: &str, last: &Entry, key: &str, literal: &str) -> Patch {
 /// A line of its own at `at`, which is the start of a line or the end of the text.
 fn insert_line(text: &str, at: usize, line: &str) -> Patch {
     let end = newline(text, at.saturating_sub(1));
-    let open_end = at == text.len() && !text.is_empty() && !text.ends_with('\n');
+    let open_end = at == text.len() && at > first(text) && !text.ends_with('\n');
     let new = if open_end { format!("{end}{line}") } else { format!("{line}{end}") };
     Patch { edits: vec![(at..at, new)] }
 }
@@ -126,14 +126,14 @@ fn into_section(text: &str, section: &Section, key: &str, literal: &str) -> Patc
 
 /// A key before any table in a text that has none yet: after the opening comment, set off from what follows.
 fn first_key(text: &str, line: &str) -> Patch {
-    let mut at = 0;
+    let mut at = first(text);
     while at < text.len() && text[at..].trim_start_matches([' ', '\t']).starts_with('#') {
         at = line_end(text, at);
     }
     // A comment right above the first header belongs to that header.
     let header_follows = text[at..].trim_start_matches([' ', '\t']).starts_with('[');
     if header_follows {
-        at = 0;
+        at = first(text);
     }
     let end = newline(text, 0);
     let blank_follows = text[at..].is_empty() || text[at..].starts_with(['\n', '\r']);
@@ -157,12 +157,12 @@ fn new_section(text: &str, outline: &Outline, parent: &[String], key: &str, lite
     let index = after.unwrap_or(0);
     let at = section_end(text, outline, index);
     let end = newline(text, at.saturating_sub(1));
-    let open_end = at == text.len() && !text.is_empty() && !text.ends_with('\n');
+    let open_end = at == text.len() && at > first(text) && !text.ends_with('\n');
     let mut new = String::new();
     if open_end {
         new.push_str(end);
     }
-    if at > 0 {
+    if at > first(text) {
         new.push_str(end);
     }
     new.push_str(&format!("[{}]{end}{key} = {literal}", dotted(parent)));
@@ -170,7 +170,7 @@ fn new_section(text: &str, outline: &Outline, parent: &[String], key: &str, lite
         new.push_str(end);
     }
     // Nothing above it (a text that begins with tables): set off from what follows instead.
-    if at == 0 && !text.is_empty() {
+    if at == first(text) && at < text.len() {
         new.push_str(end);
     }
     Patch { edits: vec![(at..at, new)] }
@@ -191,7 +191,7 @@ pub(super) fn section_end(text: &str, outline: &Outline, index: usize) -> usize 
     let mut at = match (section.entries.last(), &section.header) {
         (Some(last), _) => line_end(text, last.value.end),
         (None, Some(header)) => line_end(text, header.end),
-        (None, None) => 0,
+        (None, None) => first(text),
     };
     while at < limit && text[at..].trim_start_matches([' ', '\t']).starts_with('#') {
         at = line_end(text, at);

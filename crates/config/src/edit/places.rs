@@ -70,7 +70,7 @@ pub(super) struct Words {
 
 pub(super) fn words(text: &str, start: usize, end: usize) -> Words {
     let line = line_start(text, start);
-    let lead = text[line..start].trim_start_matches('\u{feff}').trim_matches([' ', '\t']);
+    let lead = text[line..start].trim_matches([' ', '\t']);
     let begins_line = lead.is_empty();
     let top = if begins_line { comment_block_above(text, line) } else { line };
     let rest = &text[end..line_end(text, end)];

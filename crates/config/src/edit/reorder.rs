@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::certificate::{Change, certify};
-use super::outline::{Entry, Outline, comment_block_above, line_end, line_start, newline};
+use super::outline::{Entry, Outline, comment_block_above, first, line_end, line_start, newline};
 use super::place::section_end;
 use super::{EditError, Patch, plain};
 use crate::KeyPath;
@@ -26,8 +26,19 @@ pub(super) fn reorder(text: &str, key: &str, before: Option<&str>) -> Result<Pat
         return Ok(Patch::default());
     }
     let patch = moved(text, &outline, &key, before.as_ref())?;
-    certify(text, &patch, &key, Change::Move(before.as_ref().map(KeyPath::name)), &[])?;
-    Ok(patch)
+    match certify(text, &patch, &key, Change::Move(before.as_ref().map(KeyPath::name)), &[]) {
+        Ok(()) => Ok(patch),
+        Err(_) if mixed(&outline, &key, before.as_ref()) => {
+            Err(EditError::Unsupported { key, reason: "plain keys stand above the tables" })
+        }
+        Err(refused) => Err(refused),
+    }
+}
+
+/// Whether one of the two is a table with headers and the other is not.
+fn mixed(outline: &Outline, key: &KeyPath, before: Option<&KeyPath>) -> bool {
+    let header = |path: &KeyPath| outline.sections.iter().any(|section| section.path.starts_with(&path.0));
+    before.is_some_and(|before| header(before) != header(key))
 }
 
 /// The sibling of `key` that `name` means: a whole key, or a last part.
@@ -241,10 +252,10 @@ fn cut(text: &str, unit: &Range<usize>, blanks: bool) -> Range<usize> {
     if end < text.len() {
         return start..end;
     }
-    while blanks && start > 0 && text[line_start(text, start - 1)..start].trim().is_empty() {
+    while blanks && start > first(text) && text[line_start(text, start - 1)..start].trim().is_empty() {
         start = line_start(text, start - 1);
     }
-    if !text.ends_with('\n') && start > 0 {
+    if !text.ends_with('\n') && start > first(text) {
         start -= 1;
         if text[..start].ends_with('\r') {
             start -= 1;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::outline::{Entry, Outline, comment_block_above, line_end, line_start};
+use super::outline::{Entry, Outline, comment_block_above, first, line_end, line_start};
 use super::{Comments, EditError, Patch};
 use crate::KeyPath;
 
@@ -23,7 +23,14 @@ pub(super) fn unset(text: &str, outline: &Outline, key: &KeyPath, comments: Comm
     if edits.is_empty() {
         return Err(EditError::Absent { key: key.clone(), hint: None });
     }
-    Ok(Patch { edits: joined(edits) })
+    let mut edits = joined(edits);
+    if let Some((range, new)) = edits.last_mut()
+        && range.end == text.len()
+        && new.is_empty()
+    {
+        *range = whole_lines(text, range.start, range.end);
+    }
+    Ok(Patch { edits })
 }
 
 /// Sorts removals and joins those that meet: a table and the tables in it may lie anywhere in the text.
@@ -93,7 +100,7 @@ fn line_range(text: &str, entry: &Entry, comments: Comments) -> Range<usize> {
 /// around it, those above go.
 fn section_range(text: &str, outline: &Outline, index: usize) -> Range<usize> {
     let section = &outline.sections[index];
-    let header = section.header.clone().unwrap_or(0..0);
+    let header = section.header.clone().unwrap_or(first(text)..first(text));
     let mut start = comment_block_above(text, line_start(text, header.start));
     let last = section.entries.last().map_or(header.end, |entry| entry.value.end);
     let mut end = line_end(text, last);
@@ -105,14 +112,14 @@ fn section_range(text: &str, outline: &Outline, index: usize) -> Range<usize> {
         end = line_end(text, end);
     }
     // One set of blank lines must stay between what was above and what was below.
-    while start > 0 {
+    while start > first(text) {
         let above = line_start(text, start - 1);
         if !text[above..start].trim().is_empty() {
             break;
         }
         start = above;
     }
-    if start == 0 {
+    if start == first(text) {
         // First in the text: the blank lines below go instead.
         while end < text.len() && text[end..line_end(text, end)].trim().is_empty() {
             end = line_end(text, end);
@@ -124,7 +131,7 @@ fn section_range(text: &str, outline: &Outline, index: usize) -> Range<usize> {
 /// Lines from `start` to `end`; at the end of a text without final line end, the line end before them goes instead.
 fn whole_lines(text: &str, start: usize, end: usize) -> Range<usize> {
     let mut start = start;
-    if end == text.len() && !text.ends_with('\n') && start > 0 {
+    if end == text.len() && !text.ends_with('\n') && start > first(text) && text[..start].ends_with('\n') {
         start -= 1;
         if text[..start].ends_with('\r') {
             start -= 1;

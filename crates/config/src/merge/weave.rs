@@ -94,10 +94,12 @@ impl<'t> Weaver<'_, 't> {
         Err(last)
     }
 
-    /// Whether the table at `key` may be missing when it is empty: one that held something before.
+    /// Whether the table at `key` may be missing when it is empty: one that held something on all sides.
     fn may_lack(&self, key: &KeyPath) -> bool {
-        let filled = |table| matches!(plain::get(table, &key.0), Some(Plain::Table(inner)) if !inner.is_empty());
-        filled(&self.values.base) || filled(&self.values.ours) || filled(&self.values.theirs)
+        let sides = [&self.values.base, &self.values.ours, &self.values.theirs];
+        let there = || sides.into_iter().filter_map(|table| plain::get(table, &key.0));
+        let empty = |value: &Plain| matches!(value, Plain::Table(inner) if inner.is_empty());
+        there().count() > 0 && !there().any(empty)
     }
 
     fn mend(&mut self, now: &Table, key: &KeyPath) -> Result<(), EditError> {
