@@ -169,6 +169,20 @@ impl Repo {
         if (major, minor) < (2, 39) { Err(Error::TooOld { found }) } else { Ok(found) }
     }
 
+    /// Tells git, in this clone's own configuration, which command merges files with the attribute `merge=driver`.
+    /// Says whether that changed anything.
+    pub fn set_merge_driver(&self, driver: &str, name: &str, command: &str) -> Result<bool> {
+        let mut changed = false;
+        for (key, value) in [("name", name), ("driver", command)] {
+            let key = format!("merge.{driver}.{key}");
+            if self.git.maybe(["config", "--local", "--get", &key])?.as_deref() != Some(value) {
+                self.git.text(["config", "--local", &key, value])?;
+                changed = true;
+            }
+        }
+        Ok(changed)
+    }
+
     pub(crate) fn call(&self, args: &[&str]) -> Program {
         self.git.call(args)
     }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use regrow_archive::HostArchive;
-use regrow_config::{Archive, Archives, example};
+use regrow_config::{Archive, Archives, DiskFiles, example};
 use regrow_history::{Change, Landing, Repo};
 use regrow_host::{FsError, fs};
 use serde::Serialize;
 
-use crate::Answer;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::{Answer, merge_driver};
 
 /// A new fleet.
 #[derive(Debug, Serialize)]
@@ -24,6 +24,10 @@ pub struct InitReport {
     pub servers: Vec<String>,
     /// Where packages come from.
     pub archives: Vec<UsedArchive>,
+    /// Whether there was a fleet already: then only its merge by key was seen to.
+    pub existed: bool,
+    /// How git was told to merge by key.
+    pub merging: merge_driver::Installed,
 }
 
 /// An archive of the new fleet.
@@ -40,7 +44,8 @@ impl Answer for InitReport {}
 /// The suite of a fleet that names none.
 pub const SUITE: &str = "trixie";
 
-/// Makes a fleet in `dir`, which must be empty or not exist.
+/// Makes a fleet in `dir`, which must be empty or not exist. In a fleet that is there already (a fresh clone), it only
+/// tells git to merge the text by key.
 ///
 /// Packages come from `mirror`, or from where the machine's own apt gets them, in any case from `suite`.
 ///
@@ -55,10 +60,7 @@ pub fn init(ctx: &Context, dir: &Path, mirror: Option<&str>, suite: Option<&str>
     match std::fs::read_dir(dir) {
         Ok(mut entries) => {
             if entries.next().is_some() {
-                return Err(Error::mistake_with(
-                    format!("{} is not empty", dir.display()),
-                    "name a directory that does not exist yet: regrow init NEW",
-                ));
+                return existing(ctx, dir);
             }
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => fs::create_dir_all(dir)?,
@@ -66,8 +68,10 @@ pub fn init(ctx: &Context, dir: &Path, mirror: Option<&str>, suite: Option<&str>
     }
     let dir = std::fs::canonicalize(dir).map_err(|e| FsError::new("find", dir, e))?;
     let repo = Repo::init(&dir)?;
+    let attributes = (".gitattributes", merge_driver::ATTRIBUTES);
+    let texts = files.iter().map(|file| (file.path.as_str(), file.text.as_str())).chain([attributes]);
     let changes: Vec<Change> =
-        files.iter().map(|file| Change::new(&file.path, None, Some(file.text.clone().into_bytes()))).collect();
+        texts.map(|(path, text)| Change::new(path, None, Some(text.as_bytes().to_vec()))).collect();
     let message = format!("Begin with the example server {}", example::SERVER);
     let landed = repo.land(&Landing {
         changes: &changes,
@@ -77,13 +81,25 @@ pub fn init(ctx: &Context, dir: &Path, mirror: Option<&str>, suite: Option<&str>
         author: None,
         draft: None,
     })?;
+    let merging = merge_driver::install(ctx, &repo)?;
     let used = |a: &Archive| UsedArchive { mirror: a.mirror.clone(), suites: a.suites.clone() };
     Ok(InitReport {
         fleet: dir,
         revision: landed.revision,
         servers: vec![example::SERVER.to_owned()],
         archives: archives.values().map(used).collect(),
+        existed: false,
+        merging,
     })
+}
+
+/// What `init` does in a fleet that is there: nothing that was done before.
+fn existing(ctx: &Context, dir: &Path) -> Result<InitReport> {
+    let merging = merge_driver::install_in(ctx, dir)?;
+    let repo = Repo::open(dir)?;
+    let revision = repo.head()?.commit.unwrap_or_default();
+    let servers = regrow_config::load_server_names(&DiskFiles::new(dir)?)?;
+    Ok(InitReport { fleet: repo.fleet().to_owned(), revision, servers, archives: Vec::new(), existed: true, merging })
 }
 
 fn archives(mirror: Option<&str>, suite: &str) -> Result<Archives> {

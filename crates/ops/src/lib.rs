@@ -39,6 +39,7 @@ pub mod images;
 pub mod init;
 pub mod jobs;
 pub mod lock;
+pub mod merge_driver;
 pub mod objects;
 pub mod online;
 pub mod revert;

@@ -76,6 +76,7 @@ pub(crate) enum Command {
     Serve(commands::serve::ServeArgs),
     Account(commands::account::Account),
     Acts(commands::acts::Acts),
+    MergeDriver(commands::merge_driver::MergeDriver),
     #[command(hide = true)]
     KeepTrial(commands::trial::KeepTrial),
     #[command(hide = true)]

@@ -74,6 +74,13 @@ impl Session {
         self.json
     }
 
+    /// Says words that are part of the answer, to a person who reads along.
+    pub(crate) fn say(&self, text: &str) {
+        if !text.is_empty() {
+            self.shown.say(text);
+        }
+    }
+
     /// Says something that is no answer.
     pub(crate) fn note(&self, text: &str) {
         self.shown.say(&format!("note: {text}"));

@@ -64,7 +64,7 @@ pub(super) fn remove(text: &str, key: &str, value: &str) -> Result<Patch, EditEr
     }
     let mut steps = Steps::on(text);
     for index in (0..elements.len()).rev().filter(|i| elements[*i] == wanted) {
-        let patch = take(&steps.now, &path, index).ok_or_else(|| refused(&path))?;
+        let patch = taken(&steps.now, &path, index).ok_or_else(|| refused(&path))?;
         steps.step(&patch);
     }
     let left = elements.iter().filter(|element| **element != wanted).cloned().collect();
@@ -104,7 +104,7 @@ pub(super) fn set(text: &str, entry: &Entry, key: &KeyPath, literal: &str, wante
         // What stands at the same place is replaced there and keeps its comment.
         let both = gone.len().min(come.len());
         for index in (gone.start + both..gone.end).rev() {
-            let patch = take(&steps.now, key, index)?;
+            let patch = taken(&steps.now, key, index)?;
             steps.step(&patch);
         }
         for (at, new) in come.enumerate() {
@@ -155,11 +155,11 @@ fn literal_elements(literal: &str) -> Option<Vec<Range<usize>>> {
     Some(elements.iter().map(|range| range.start - 2..range.end - 2).collect())
 }
 
-/// An array in a text.
-struct Array {
+/// An array in a text, or an inline table, whose elements are its keys with their values.
+pub(super) struct Array {
     /// From bracket to bracket.
-    value: Range<usize>,
-    elements: Vec<Range<usize>>,
+    pub(super) value: Range<usize>,
+    pub(super) elements: Vec<Range<usize>>,
 }
 
 impl Array {
@@ -173,6 +173,86 @@ impl Array {
     fn comma(&self, text: &str, index: usize) -> Option<usize> {
         let end = self.elements.get(index + 1).map_or(self.value.end - 1, |next| next.start);
         comma(text, self.elements[index].end..end)
+    }
+
+    /// Puts an element after the last one, of which there must be one.
+    pub(super) fn append(&self, text: &str, literal: &str) -> Vec<(Range<usize>, String)> {
+        let end = newline(text, self.value.start);
+        let last = self.elements.len() - 1;
+        let element = &self.elements[last];
+        let comma = self.comma(text, last);
+        let lines = self.begins_line(text, last);
+        let after = comma.map_or(element.end, |at| at + 1);
+        let trailing = if comma.is_some() { "," } else { "" };
+        let missing = if comma.is_some() { "" } else { "," };
+        if !lines {
+            return vec![(after..after, format!("{missing} {literal}{trailing}"))];
+        }
+        let indent = &text[line_start(text, element.start)..element.start];
+        let line = line_end(text, after);
+        if line >= self.value.end {
+            // The bracket stands on the line of the last element.
+            return vec![(after..after, format!("{missing}{end}{indent}{literal}{trailing}"))];
+        }
+        let mut edits = Vec::new();
+        if comma.is_none() {
+            edits.push((element.end..element.end, ",".to_owned()));
+        }
+        edits.push((line..line, format!("{indent}{literal}{trailing}{end}")));
+        edits
+    }
+
+    /// Removes element `index` with what is its own: its line with the comment on it, and the comment right above if that
+    /// cannot be the heading of the elements below.
+    pub(super) fn take(&self, text: &str, index: usize) -> Option<Patch> {
+        let element = self.elements.get(index)?.clone();
+        let comma = self.comma(text, index);
+        let after = comma.map_or(element.end, |at| at + 1);
+        let line = line_start(text, element.start);
+        let next_line = line_end(text, after);
+        let rest = text[after..next_line].trim();
+        let alone = self.begins_line(text, index)
+            && line > self.value.start
+            && next_line < self.value.end
+            && (rest.is_empty() || rest.starts_with('#'));
+        let mut edits = Vec::new();
+        let last = index + 1 == self.elements.len();
+        if last && comma.is_none() && index > 0 && alone {
+            // The list had no comma at its end, and shall have none.
+            let before = self.comma(text, index - 1)?;
+            edits.push((before..before + 1, String::new()));
+        }
+        if alone {
+            let above = super::outline::comment_block_above(text, line).max(line_end(text, self.value.start).min(line));
+            let follows = text[next_line..line_end(text, next_line)].trim();
+            let heading = !(follows.is_empty() || follows.starts_with(['#', ']']));
+            edits.push((if heading { line } else { above }..next_line, String::new()));
+            return Some(Patch { edits });
+        }
+        let blank = |range: Range<usize>| text[range].chars().all(|c| c == ' ' || c == '\t' || c == ',');
+        let previous = index.checked_sub(1).map(|i| self.elements[i].end);
+        let range = match (self.elements.get(index + 1), previous) {
+            (Some(next), _) if blank(element.end..next.start) => element.start..next.start,
+            (_, Some(previous)) if blank(previous..element.start) => previous..element.end,
+            (None, None) if blank(self.value.start + 1..element.start) && blank(element.end..self.value.end - 1) => {
+                self.value.start + 1..self.value.end - 1
+            }
+            (None, None) if blank(after..self.value.end - 1) => element.start..after,
+            _ if comma.is_some() => {
+                let comma = comma?;
+                edits.push((element, String::new()));
+                edits.push((comma..comma + 1, String::new()));
+                return Some(Patch { edits });
+            }
+            (None, Some(_)) => {
+                let before = self.comma(text, index - 1)?;
+                edits.push((before..before + 1, String::new()));
+                element
+            }
+            _ => element,
+        };
+        edits.push((range, String::new()));
+        Some(Patch { edits })
     }
 
     /// Whether element `index` begins its line.
@@ -196,6 +276,10 @@ fn comma(text: &str, range: Range<usize>) -> Option<usize> {
     None
 }
 
+fn taken(text: &str, key: &KeyPath, index: usize) -> Option<Patch> {
+    Array::find(text, key)?.take(text, index)
+}
+
 fn replace(text: &str, key: &KeyPath, index: usize, literal: &str) -> Option<Patch> {
     let array = Array::find(text, key)?;
     Some(Patch { edits: vec![(array.elements.get(index)?.clone(), literal.to_owned())] })
@@ -217,28 +301,7 @@ fn insert(text: &str, key: &KeyPath, index: usize, literal: &str) -> Option<Patc
         let indent = &text[line..next.start];
         return Some(Patch { edits: vec![(at..at, format!("{indent}{literal},{end}"))] });
     }
-    let last = array.elements.len() - 1;
-    let element = &array.elements[last];
-    let comma = array.comma(text, last);
-    let lines = array.begins_line(text, last);
-    let after = comma.map_or(element.end, |at| at + 1);
-    let trailing = if comma.is_some() { "," } else { "" };
-    let missing = if comma.is_some() { "" } else { "," };
-    if !lines {
-        return Some(Patch { edits: vec![(after..after, format!("{missing} {literal}{trailing}"))] });
-    }
-    let indent = &text[line_start(text, element.start)..element.start];
-    let line = line_end(text, after);
-    if line >= array.value.end {
-        // The bracket stands on the line of the last element.
-        return Some(Patch { edits: vec![(after..after, format!("{missing}{end}{indent}{literal}{trailing}"))] });
-    }
-    let mut edits = Vec::new();
-    if comma.is_none() {
-        edits.push((element.end..element.end, ",".to_owned()));
-    }
-    edits.push((line..line, format!("{indent}{literal}{trailing}{end}")));
-    Some(Patch { edits })
+    Some(Patch { edits: array.append(text, literal) })
 }
 
 /// The first element of an empty array.
@@ -264,55 +327,4 @@ fn first_element(text: &str, array: &Array, end: &str, literal: &str) -> (Range<
     } else {
         (inside.end..inside.end, format!("{literal},"))
     }
-}
-
-/// Removes element `index` with what is its own: its line with the comment on it, and the comment right above if that
-/// cannot be the heading of the elements below.
-fn take(text: &str, key: &KeyPath, index: usize) -> Option<Patch> {
-    let array = Array::find(text, key)?;
-    let element = array.elements.get(index)?.clone();
-    let comma = array.comma(text, index);
-    let after = comma.map_or(element.end, |at| at + 1);
-    let line = line_start(text, element.start);
-    let next_line = line_end(text, after);
-    let rest = text[after..next_line].trim();
-    let alone = array.begins_line(text, index)
-        && line > array.value.start
-        && next_line < array.value.end
-        && (rest.is_empty() || rest.starts_with('#'));
-    let mut edits = Vec::new();
-    let last = index + 1 == array.elements.len();
-    if last && comma.is_none() && index > 0 && alone {
-        // The list had no comma at its end, and shall have none.
-        let before = array.comma(text, index - 1)?;
-        edits.push((before..before + 1, String::new()));
-    }
-    if alone {
-        let above = super::outline::comment_block_above(text, line).max(line_end(text, array.value.start).min(line));
-        let follows = text[next_line..line_end(text, next_line)].trim();
-        let heading = !(follows.is_empty() || follows.starts_with(['#', ']']));
-        edits.push((if heading { line } else { above }..next_line, String::new()));
-        return Some(Patch { edits });
-    }
-    let blank = |range: Range<usize>| text[range].chars().all(|c| c == ' ' || c == '\t' || c == ',');
-    let previous = index.checked_sub(1).map(|i| array.elements[i].end);
-    let range = match (array.elements.get(index + 1), previous) {
-        (Some(next), _) if blank(element.end..next.start) => element.start..next.start,
-        (_, Some(previous)) if blank(previous..element.start) => previous..element.end,
-        (None, None) if blank(after..array.value.end - 1) => element.start..after,
-        _ if comma.is_some() => {
-            let comma = comma?;
-            edits.push((element, String::new()));
-            edits.push((comma..comma + 1, String::new()));
-            return Some(Patch { edits });
-        }
-        (None, Some(_)) => {
-            let before = array.comma(text, index - 1)?;
-            edits.push((before..before + 1, String::new()));
-            element
-        }
-        _ => element,
-    };
-    edits.push((range, String::new()));
-    Some(Patch { edits })
 }

@@ -1,5 +1,6 @@
 //! Where a key is, or where a new one belongs.
 
+use super::array::Array;
 use super::outline::{Entry, Outline, Section, comment_block_above, first, line_end, line_start, newline};
 use super::{EditError, Patch};
 use crate::KeyPath;
@@ -14,7 +15,7 @@ pub(super) fn set(text: &str, outline: &Outline, key: &KeyPath, literal: &str) -
         if section.array {
             return Err(EditError::Unsupported { key: key.clone(), reason: "it is in an array of tables" });
         }
-        if let Some(patch) = set_among(&section.entries, &path[section.path.len()..], key, literal)? {
+        if let Some(patch) = set_among(text, &section.entries, &path[section.path.len()..], key, literal)? {
             return Ok(patch);
         }
     }
@@ -25,7 +26,13 @@ pub(super) fn set(text: &str, outline: &Outline, key: &KeyPath, literal: &str) -
 }
 
 /// Replaces the value at `rest` among `entries`, or adds it to the inline table on its way.
-fn set_among(entries: &[Entry], rest: &[String], key: &KeyPath, literal: &str) -> Result<Option<Patch>, EditError> {
+fn set_among(
+    text: &str,
+    entries: &[Entry],
+    rest: &[String],
+    key: &KeyPath,
+    literal: &str,
+) -> Result<Option<Patch>, EditError> {
     // Valid TOML has at most one such entry.
     if let Some(entry) = entries.iter().find(|e| rest.starts_with(&e.path)) {
         let deeper = &rest[entry.path.len()..];
@@ -36,19 +43,25 @@ fn set_among(entries: &[Entry], rest: &[String], key: &KeyPath, literal: &str) -
             let holder = KeyPath(key.0[..key.0.len() - deeper.len()].to_vec());
             return Err(EditError::NotTable { key: key.clone(), holder });
         };
-        if let Some(patch) = set_among(inline, deeper, key, literal)? {
+        if let Some(patch) = set_among(text, inline, deeper, key, literal)? {
             return Ok(Some(patch));
         }
         if inline.iter().any(|e| e.path.starts_with(deeper)) {
             return Err(EditError::IsTable { key: key.clone() });
         }
         let new = format!("{} = {literal}", dotted(deeper));
-        let edit = match inline.last() {
-            Some(last) => (last.value.end..last.value.end, format!(", {new}")),
-            // `{}`: all between the braces is blank.
-            None => (entry.value.start + 1..entry.value.end - 1, format!(" {new} ")),
-        };
-        return Ok(Some(Patch { edits: vec![edit] }));
+        if inline.is_empty() {
+            // `{}`: all between the braces is blank, or comments, which stay.
+            let inside = entry.value.start + 1..entry.value.end - 1;
+            let edit = match text[inside.clone()].trim().is_empty() {
+                true => (inside, format!(" {new} ")),
+                false => (inside.start..inside.start, format!(" {new}")),
+            };
+            return Ok(Some(Patch { edits: vec![edit] }));
+        }
+        let elements = inline.iter().map(|e| e.key.start..e.value.end).collect();
+        let table = Array { value: entry.value.clone(), elements };
+        return Ok(Some(Patch { edits: table.append(text, &new) }));
     }
     Ok(None)
 }

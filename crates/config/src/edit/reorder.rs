@@ -193,8 +193,9 @@ fn sections(
 
 /// Cuts whole lines out and puts them in at `at`; with `blank`, they are set off by one blank line each.
 fn transfer(text: &str, units: &[Range<usize>], at: usize, blank: Option<&str>) -> Patch {
+    let units = joined(units);
     // Already there: in one piece, with nothing but blanks between it and its place.
-    if let [unit] = units {
+    if let [unit] = units.as_slice() {
         let between = if at >= unit.end { unit.end..at } else { at..unit.start.max(at) };
         if text[between].trim().is_empty() {
             return Patch::default();
@@ -204,7 +205,7 @@ fn transfer(text: &str, units: &[Range<usize>], at: usize, blank: Option<&str>) 
     let open_end = !text.is_empty() && !text.ends_with('\n');
     let mut block = String::new();
     let mut edits: Vec<(Range<usize>, String)> = Vec::new();
-    for unit in units {
+    for unit in &units {
         if let Some(blank) = blank.filter(|_| !block.is_empty()) {
             block.push_str(blank);
         }
@@ -241,6 +242,18 @@ fn transfer(text: &str, units: &[Range<usize>], at: usize, blank: Option<&str>) 
         }
     }
     Patch { edits: out }
+}
+
+/// The same lines, those that meet as one.
+fn joined(units: &[Range<usize>]) -> Vec<Range<usize>> {
+    let mut out: Vec<Range<usize>> = Vec::new();
+    for unit in units {
+        match out.last_mut() {
+            Some(last) if last.end == unit.start => last.end = unit.end,
+            _ => out.push(unit.clone()),
+        }
+    }
+    out
 }
 
 /// What goes with lines that are cut out: for tables the blank lines below (above, if they were last).

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::array::Array;
 use super::outline::{Entry, Outline, comment_block_above, first, line_end, line_start};
 use super::{Comments, EditError, Patch};
 use crate::KeyPath;
@@ -56,17 +57,34 @@ fn among(text: &str, entries: &[Entry], rest: &[String], comments: Comments, edi
         } else if rest.starts_with(&entry.path)
             && let Some(inline) = &entry.inline
         {
-            among_inline(entry, inline, &rest[entry.path.len()..], edits);
+            among_inline(text, entry, inline, &rest[entry.path.len()..], edits);
         }
     }
 }
 
 /// Removes what is at `rest` in an inline table, with the comma that it leaves over.
-fn among_inline(table: &Entry, entries: &[Entry], rest: &[String], edits: &mut Vec<(Range<usize>, String)>) {
+fn among_inline(
+    text: &str,
+    table: &Entry,
+    entries: &[Entry],
+    rest: &[String],
+    edits: &mut Vec<(Range<usize>, String)>,
+) {
     let goes: Vec<bool> = entries.iter().map(|entry| entry.path.starts_with(rest)).collect();
     if goes.iter().all(|goes| *goes) && !goes.is_empty() {
         edits.push((table.value.clone(), "{}".to_owned()));
         return;
+    }
+    // Over several lines: as an element of an array, with its own line and comment.
+    if text[table.value.clone()].contains('\n')
+        && let [index] = goes.iter().enumerate().filter(|(_, goes)| **goes).map(|(i, _)| i).collect::<Vec<_>>()[..]
+    {
+        let elements = entries.iter().map(|e| e.key.start..e.value.end).collect();
+        let table = Array { value: table.value.clone(), elements };
+        if let Some(patch) = table.take(text, index) {
+            edits.extend(patch.edits);
+            return;
+        }
     }
     for (i, entry) in entries.iter().enumerate() {
         if goes[i] {
@@ -81,7 +99,7 @@ fn among_inline(table: &Entry, entries: &[Entry], rest: &[String], edits: &mut V
         } else if rest.starts_with(&entry.path)
             && let Some(inline) = &entry.inline
         {
-            among_inline(entry, inline, &rest[entry.path.len()..], edits);
+            among_inline(text, entry, inline, &rest[entry.path.len()..], edits);
         }
     }
 }

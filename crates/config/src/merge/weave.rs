@@ -128,18 +128,27 @@ impl<'t> Weaver<'_, 't> {
         Ok(())
     }
 
-    /// Element by element; their order at last is as wanted.
+    /// Element by element, so that the others stay as written; as a whole where that does not lead to the wanted list.
     fn set_array(&mut self, key: &KeyPath, has: &[Plain], want: &[Plain]) -> Result<(), EditError> {
-        for gone in has.iter().filter(|element| !want.contains(element)) {
-            self.edit(&Edit::Remove { key: key.to_string(), value: gone.literal() })?;
+        let before = self.text.clone();
+        let now = |text: &str| plain::get(&plain::parse(text).unwrap_or_default(), &key.0).cloned();
+        let wanted = Plain::Array(want.to_vec());
+        if self.element_by_element(key, has, want).is_err() || now(&self.text).as_ref() != Some(&wanted) {
+            self.text = before;
+            let value = self.written(key, &wanted);
+            self.edit(&Edit::Set { key: key.to_string(), value })?;
+        }
+        Ok(())
+    }
+
+    fn element_by_element(&mut self, key: &KeyPath, has: &[Plain], want: &[Plain]) -> Result<(), EditError> {
+        for (at, gone) in has.iter().enumerate().filter(|(_, element)| !want.contains(element)) {
+            if !has[..at].contains(gone) {
+                self.edit(&Edit::Remove { key: key.to_string(), value: gone.literal() })?;
+            }
         }
         for new in want.iter().filter(|element| !has.contains(element)) {
             self.edit(&Edit::Add { key: key.to_string(), value: new.literal() })?;
-        }
-        let now = plain::parse(&self.text).unwrap_or_default();
-        if plain::get(&now, &key.0) != Some(&Plain::Array(want.to_vec())) {
-            let value = Plain::Array(want.to_vec()).literal();
-            self.edit(&Edit::Set { key: key.to_string(), value })?;
         }
         Ok(())
     }

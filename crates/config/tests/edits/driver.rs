@@ -53,8 +53,22 @@ impl<'b> Bytes<'b> {
 }
 
 const NAMES: &[&str] = &[
-    "port", "nginx", "mode", "new-key", "with space", "/etc/x y", "a.b", "é", "packages", "front", "limits", "quo\"te",
-    "tab\tbed", "checks", "web1", "x",
+    "port",
+    "nginx",
+    "mode",
+    "new-key",
+    "with space",
+    "/etc/x y",
+    "a.b",
+    "é",
+    "packages",
+    "front",
+    "limits",
+    "quo\"te",
+    "tab\tbed",
+    "checks",
+    "web1",
+    "x",
 ];
 
 const LITERALS: &[&str] = &[
@@ -81,7 +95,8 @@ const LITERALS: &[&str] = &[
     "[1, [2, 3], { a = 4 }]",
 ];
 
-const WORDS: &[&str] = &["one line", "two\nlines", "  indented\n\nafter an empty line", "# with a mark", "é", "x,y # z", ""];
+const WORDS: &[&str] =
+    &["one line", "two\nlines", "  indented\n\nafter an empty line", "# with a mark", "é", "x,y # z", ""];
 
 /// An edit of any kind, of a key of the text or a new one.
 pub(crate) fn edit(text: &str, bytes: &mut Bytes<'_>) -> Edit {
@@ -141,7 +156,9 @@ pub(crate) fn edit(text: &str, bytes: &mut Bytes<'_>) -> Edit {
 
 fn elements(text: &str, key: &KeyPath) -> Vec<String> {
     match parse(text).as_ref().and_then(|table| get(table, &key.0)) {
-        Some(Value::Array(elements)) => elements.iter().map(ToString::to_string).filter(|e| !e.contains('\n')).collect(),
+        Some(Value::Array(elements)) => {
+            elements.iter().map(ToString::to_string).filter(|e| !e.contains('\n')).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -258,7 +275,12 @@ pub(crate) struct Seen {
 }
 
 /// Edits one after the other; then all as one, and back.
-pub(crate) fn check_sequence(text: &str, bytes: &mut Bytes<'_>, most: usize, seen: &mut Seen) -> Result<String, String> {
+pub(crate) fn check_sequence(
+    text: &str,
+    bytes: &mut Bytes<'_>,
+    most: usize,
+    seen: &mut Seen,
+) -> Result<String, String> {
     let mut now = text.to_owned();
     let mut made: Vec<Edit> = Vec::new();
     let mut back: Vec<Patch> = Vec::new();
@@ -297,7 +319,10 @@ pub(crate) fn check_sequence(text: &str, bytes: &mut Bytes<'_>, most: usize, see
 /// What must hold of any text, TOML or not.
 pub(crate) fn check_reading(text: &str) -> Result<(), String> {
     for (key, place) in places(text) {
-        require(text.get(place.key.clone()).is_some() && text.get(place.value.clone()).is_some(), "places are in the text")?;
+        require(
+            text.get(place.key.clone()).is_some() && text.get(place.value.clone()).is_some(),
+            "places are in the text",
+        )?;
         require(place.note.is_none_or(|range| text[range].starts_with('#')), "a note begins with its mark")?;
         let _ = note(text, &key);
         if let (Some(words), true) = (note(text, &key), parse(text).is_some()) {
@@ -322,14 +347,16 @@ pub(crate) fn check_merge(base: &str, ours: &str, theirs: &str) -> Result<usize,
     let context = |words: &str| format!("{}\n--- merged\n{}", context(words), merged.text);
     let Some(m) = parse(&merged.text) else { return Err(context("the merged text is not TOML")) };
     let quick = |b: &str, o: &str, t: &str| merge(b, o, t).map(|m| (m.text, m.conflicts.len())).ok();
-    require(quick(base, ours, base) == Some((ours.to_owned(), 0)), "theirs unchanged gives ours").map_err(|w| context(&w))?;
-    require(quick(base, base, theirs) == Some((theirs.to_owned(), 0)), "ours unchanged gives theirs").map_err(|w| context(&w))?;
-    require(quick(base, ours, ours) == Some((ours.to_owned(), 0)), "the same on both sides is ours").map_err(|w| context(&w))?;
+    require(quick(base, ours, base) == Some((ours.to_owned(), 0)), "theirs unchanged gives ours")
+        .map_err(|w| context(&w))?;
+    require(quick(base, base, theirs) == Some((theirs.to_owned(), 0)), "ours unchanged gives theirs")
+        .map_err(|w| context(&w))?;
+    require(quick(base, ours, ours) == Some((ours.to_owned(), 0)), "the same on both sides is ours")
+        .map_err(|w| context(&w))?;
 
     let (b, o, t, m) = (leaves(&b), leaves(&o), leaves(&t), leaves(&m));
-    let conflict = |path: &[String]| {
-        merged.conflicts.iter().any(|c| path.starts_with(&c.key.0) || c.key.0.starts_with(path))
-    };
+    let conflict =
+        |path: &[String]| merged.conflicts.iter().any(|c| path.starts_with(&c.key.0) || c.key.0.starts_with(path));
     let keys: BTreeSet<&Vec<String>> = b.keys().chain(o.keys()).chain(t.keys()).chain(m.keys()).collect();
     for key in keys {
         let (b, o, t, m) = (b.get(key), o.get(key), t.get(key), m.get(key));
@@ -349,7 +376,8 @@ pub(crate) fn check_merge(base: &str, ours: &str, theirs: &str) -> Result<usize,
         }
     }
     if let Ok(turned) = merge(base, theirs, ours) {
-        let keys = |merged: &regrow_config::merge::Merged| merged.conflicts.iter().map(|c| c.key.clone()).collect::<Vec<_>>();
+        let keys =
+            |merged: &regrow_config::merge::Merged| merged.conflicts.iter().map(|c| c.key.clone()).collect::<Vec<_>>();
         require(keys(&turned) == keys(&merged), "conflicts do not depend on the direction").map_err(|w| context(&w))?;
     }
     if !merged.conflicts.is_empty() {

@@ -4,6 +4,7 @@
 //! A failure names its seed; `REGROW_EDIT_SEED=S` runs that one alone.
 
 mod driver;
+mod shapes;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -113,7 +114,11 @@ fn any_sequence_of_edits_and_its_inverse_restores_every_byte() {
         started.elapsed().as_secs_f64()
     );
     // A refusal by the certificate changes nothing, but it means that the edit could be made better.
-    assert!(total.not_certified.is_empty(), "{}", total.not_certified[..total.not_certified.len().min(3)].join("\n----\n"));
+    assert!(
+        total.not_certified.is_empty(),
+        "{}",
+        total.not_certified[..total.not_certified.len().min(3)].join("\n----\n")
+    );
 }
 
 #[test]
@@ -155,7 +160,12 @@ fn broken_texts_show_what_can_be_read() {
         for seed in 0..20 {
             let at = random(seed, 8).iter().fold(0usize, |n, b| n * 31 + usize::from(*b)) % (text.len() + 1);
             let Some((head, tail)) = text.split_at_checked(at) else { continue };
-            for broken in [format!("{head}\n[\n{tail}"), format!("{head} = = {tail}"), format!("{head}\"\"\"{tail}"), head.to_owned()] {
+            for broken in [
+                format!("{head}\n[\n{tail}"),
+                format!("{head} = = {tail}"),
+                format!("{head}\"\"\"{tail}"),
+                head.to_owned(),
+            ] {
                 check_reading(&broken).unwrap_or_else(|words| panic!("{name}: {words}\n{broken}"));
             }
         }

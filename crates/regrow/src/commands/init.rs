@@ -8,7 +8,8 @@ use crate::session::{Outcome, Session};
 
 /// Make a fleet with the example server web1 (nginx and PostgreSQL, with checks)
 ///
-/// The directory must be empty or not exist. Mirror addresses and keyrings are taken from the machine's own apt
+/// The directory must be empty or not exist. In a fleet that is there already, such as a fresh clone, it only tells git
+/// to merge the text by key (see regrow merge-driver). Mirror addresses and keyrings are taken from the machine's own apt
 /// sources; name a mirror where the machine is not a Debian.
 ///
 ///     regrow init fleet
@@ -30,12 +31,30 @@ pub(crate) struct Init {
 pub(crate) fn run(args: &Init, ctx: &Context, session: &Session) -> Outcome {
     let report = regrow_ops::init(ctx, &args.dir, args.mirror.as_deref(), args.suite.as_deref())?;
     session.answer(&report, |report| {
+        if report.existed {
+            return existing(report);
+        }
         let mut text =
             format!("made the fleet {} with the server {}\n", report.fleet.display(), report.servers.join(", "));
         for archive in &report.archives {
             text.push_str(&format!("packages come from {} ({})\n", archive.mirror, archive.suites.join(", ")));
         }
+        text.push_str("git merges its text by key: .gitattributes, and merge.regrow.driver in .git/config\n");
         text.push_str(&format!("\nnext: cd {} && regrow lock web1\n", args.dir.display()));
         text
     })
+}
+
+/// Words for a fleet that was there.
+fn existing(report: &regrow_ops::init::InitReport) -> String {
+    let mut text = format!("{} is a fleet already ({})\n", report.fleet.display(), report.servers.join(", "));
+    if report.merging.config {
+        text.push_str("git merges its text by key from now on: merge.regrow.driver in .git/config\n");
+    } else {
+        text.push_str("git merges its text by key\n");
+    }
+    if report.merging.attributes {
+        text.push_str("\nnext: land .gitattributes, so that every clone can: git add .gitattributes && git commit\n");
+    }
+    text
 }

@@ -14,6 +14,7 @@ pub(crate) mod init;
 pub(crate) mod job;
 pub(crate) mod lock;
 pub(crate) mod log;
+pub(crate) mod merge_driver;
 pub(crate) mod online;
 pub(crate) mod revert;
 pub(crate) mod serve;
@@ -50,6 +51,7 @@ pub(crate) fn run(command: &Command, ctx: &Context, session: &Session) -> Outcom
         Command::Stop(args) => online::run_stop(args, ctx, session),
         Command::Up(args) => online::run_up(args, ctx, session),
         Command::Supervise(args) => online::run_supervise(args, ctx),
+        Command::MergeDriver(args) => merge_driver::run(args, session),
         Command::RunJob(_) => job::run(ctx),
         Command::Gc(args) => gc::run(args, ctx, session),
         Command::Doctor(args) => doctor::run(args, ctx, session),
