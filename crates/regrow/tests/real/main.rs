@@ -1,7 +1,11 @@
 //! The main job on the real Debian archive, with real servers booted; needs root.
 
+#[path = "../../../web/tests/common/browser.rs"]
+#[allow(dead_code, reason = "each test program uses its part")]
+mod browser;
 mod fleet;
 mod kill;
+mod pages;
 mod whole_way;
 
 use std::sync::{Mutex, MutexGuard};

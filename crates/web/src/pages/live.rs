@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use crate::app::App;
 use crate::outcome::{Outcome, OutcomePiece, Report, ReportPiece};
 use crate::pages::job::goes_back;
-use crate::pages::switch::{Decide, DecidePiece};
+use crate::pages::switch::{After, AfterPiece, Decide, DecidePiece};
 use crate::pages::trial::{KeptPiece, KeptView};
 use crate::pages::{message, work};
 use crate::track::{Changed, Track};
@@ -37,7 +37,7 @@ use crate::visitor::Visitor;
 
 /// Where to go on.
 #[derive(Debug, Deserialize)]
-pub(crate) struct After {
+pub(crate) struct Since {
     #[serde(default)]
     after: i64,
 }
@@ -51,7 +51,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Query(query): Query<After>,
+    Query(query): Query<Since>,
     headers: HeaderMap,
     visitor: Visitor,
 ) -> Response {
@@ -214,6 +214,11 @@ impl Teller {
         blocks.push_str(&ReportPiece { report: &report }.render().ok()?);
         // Every check's result stands in the report now, and there is nothing left to stop.
         blocks.push_str("<section id=\"ticking\" hidden></section><form id=\"stop\" hidden></form>");
+        if let (true, Some(server)) = (goes_back(&self.job.verb), &self.job.server) {
+            let after = After::of(&self.app, &self.app.ctx, server, Some(&ended.result)).ok()?;
+            let piece = AfterPiece { server, form_token: &self.aside.form_token, after };
+            blocks.push_str(&piece.render().ok()?);
+        }
         self.say(&format!("{}. {}", outcome.mark.word, outcome.words))?;
         self.send(Event::default().event("patch").id(id).data(blocks))
     }

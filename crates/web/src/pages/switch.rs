@@ -69,6 +69,42 @@ impl Decide {
     }
 }
 
+/// What can be done when it is over.
+#[derive(Debug, Default)]
+pub(crate) struct After {
+    /// The revision that went back, if the switch did.
+    back: Option<Digest>,
+    /// What a rollback goes back to.
+    previous: Option<Digest>,
+    once: String,
+}
+
+/// The same alone, for the stream.
+#[derive(Debug, Template)]
+#[template(path = "after.html")]
+pub(crate) struct AfterPiece<'a> {
+    pub(crate) server: &'a str,
+    pub(crate) form_token: &'a str,
+    pub(crate) after: After,
+}
+
+impl After {
+    /// After a switch or rollback of a server with this result; `None` while it runs.
+    pub(crate) fn of(
+        app: &App,
+        ctx: &Context,
+        server: &str,
+        result: Option<&serde_json::Value>,
+    ) -> regrow_ops::Result<After> {
+        let Some(result) = result else { return Ok(After::default()) };
+        let journal = online::read_journal(&ctx.home().server(server))?;
+        let back = (result["held"] == true).then(|| result["to_revision"].as_str().map(Digest::new)).flatten();
+        let previous = journal.previous().map(|p| Digest::new(&p.generation.candidate.revision));
+        let once = app.form_once().map_err(|e| Error::surroundings(format!("no random bytes: {e}"), "try again"))?;
+        Ok(After { back, previous, once })
+    }
+}
+
 #[derive(Debug, Template)]
 #[template(path = "switch.html")]
 struct Page {
@@ -76,7 +112,6 @@ struct Page {
     server: String,
     form_token: String,
     once: String,
-    once_back: String,
     at: Option<String>,
     revision: Option<Digest>,
     subject: String,
@@ -89,9 +124,7 @@ struct Page {
     watch: Option<Watch>,
     outcome: Outcome,
     report: Report,
-    /// The revision that went back, if the last switch did.
-    back: Option<Digest>,
-    previous: Option<Digest>,
+    after: After,
 }
 
 /// The page.
@@ -163,29 +196,26 @@ fn draw(
         }
         None => (None, Outcome::nothing(), Report::default(), serde_json::Value::Null),
     };
-    let went_back = result["held"] == true;
-    let back = went_back.then(|| result["to_revision"].as_str().map(Digest::new)).flatten();
-    let once = || app.form_once().map_err(|e| Error::surroundings(format!("no random bytes: {e}"), "try again"));
+    let running = watch.as_ref().is_some_and(|w| w.running);
+    let after = After::of(app, ctx, &name, (!running).then_some(&result))?;
     Ok(Ok(Box::new(Page {
         layout: layout(app, format!("Switch {name}"), Place::Servers),
         form_token: visitor.form_token.clone(),
-        once: once()?,
-        once_back: once()?,
+        once: app.form_once().map_err(|e| Error::surroundings(format!("no random bytes: {e}"), "try again"))?,
         subject: subject.unwrap_or_default(),
         held: commit.as_deref().and_then(|c| journal.held(c)).map(|h| HeldView::new(h, now)),
         at: commit.clone(),
         revision: commit.map(Digest::new),
         online_now: journal.current().map(|g| Digest::new(&g.candidate.revision)),
-        previous: journal.previous().map(|p| Digest::new(&p.generation.candidate.revision)),
         proofs,
         impossible,
-        running: watch.as_ref().is_some_and(|w| w.running),
+        running,
         decide: Decide::of(ctx, &name)?,
         server: name,
         watch,
         outcome,
         report,
-        back,
+        after,
     })))
 }
 
