@@ -67,6 +67,7 @@ pub(crate) enum Command {
     Start(commands::online::Start),
     Stop(commands::online::Stop),
     Up(commands::online::Up),
+    Draft(commands::draft::DraftArgs),
     Log(commands::log::Log),
     Show(commands::show::Show),
     Diff(commands::diff::Diff),

@@ -34,6 +34,7 @@ pub use disk::{OnDisk, land_disk, on_disk};
 pub use edit::{Edited, Into, Refusal, Saved, Seen, Target, Wish, edit, edit_seen, write_file, write_file_seen};
 pub use land::{Decision, Outcome, choose, conflicts, decide, land};
 pub use merge::{Conflict, With};
+pub use regrow_config::edit::{Comments, Edit};
 pub use regrow_config::merge::Choice;
 pub use relock::{Prepared, prepare};
 pub use suggest::suggested_message;

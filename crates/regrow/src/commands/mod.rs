@@ -7,6 +7,7 @@ pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod diff;
 pub(crate) mod doctor;
+pub(crate) mod draft;
 pub(crate) mod drift;
 pub(crate) mod exec;
 pub(crate) mod gc;
@@ -46,6 +47,7 @@ pub(crate) fn run(command: &Command, ctx: &Context, session: &Session) -> Outcom
         Command::Status(args) => status::run(args, ctx, session),
         Command::Exec(args) => exec::run(args, ctx, session),
         Command::Logs(args) => exec::run_logs(args, ctx),
+        Command::Draft(args) => draft::run(args, ctx, session),
         Command::Drift(args) => drift::run(args, ctx, session),
         Command::Start(args) => online::run_start(args, ctx, session),
         Command::Stop(args) => online::run_stop(args, ctx, session),

@@ -12,12 +12,13 @@ use regrow_ops::accounts::Role;
 use regrow_ops::acts::{self, Act};
 use regrow_ops::background::{self, BuildState};
 use regrow_ops::compare::{self, Comparison, Side};
-use regrow_ops::drafts::{self, Conflict, DISK, Decision, OnDisk, Outcome};
+use regrow_ops::drafts::{self, Conflict, DISK, OnDisk, Outcome};
 use regrow_ops::jobs::{self, Task};
 use regrow_ops::{Context, Error};
 
 use crate::app::App;
 use crate::form::{Own, Sent, Went};
+use crate::outcome::sentence;
 use crate::pages::drafts::{disk_words, random};
 use crate::pages::edit::{ConflictRow, decisions};
 use crate::pages::{layout, message, show, work};
@@ -192,6 +193,7 @@ struct Conflicts {
     id: String,
     title: String,
     open: String,
+    error: Option<String>,
     lacks: Option<String>,
     rows: Vec<ConflictRow>,
 }
@@ -225,6 +227,7 @@ fn draw_conflicts(app: &App, ctx: &Context, visitor: &Visitor, id: &str) -> regr
             }
         },
         lacks: visitor.lacks(Role::Edit),
+        error: None,
         rows: found.iter().enumerate().map(|(n, c)| ConflictRow::new(n, c)).collect(),
     })
 }
@@ -232,23 +235,35 @@ fn draw_conflicts(app: &App, ctx: &Context, visitor: &Visitor, id: &str) -> regr
 /// Decisions.
 pub(crate) async fn decide(
     State(app): State<Arc<App>>,
-    MayEdit(_): MayEdit,
+    MayEdit(visitor): MayEdit,
     Path(id): Path<String>,
     Own(sent): Own,
 ) -> Response {
     let (state, back) = (app.clone(), format!("/draft/{id}/conflicts"));
     let done = work(&app, move |ctx| {
-        gone_is_none(state.once_to(sent.get("once").unwrap_or_default(), "decide", || {
-            let made: Vec<Decision> = decisions(&sent);
-            let left = drafts::decide(ctx, &id, &made)?;
+        let decided = state.once_to(sent.get("once").unwrap_or_default(), "decide", || {
+            let left = drafts::decide(ctx, &id, &decisions(&sent))?;
             start_build(ctx, &id);
             let open = left.iter().any(|c| c.choice.is_none());
             Ok::<_, Error>(Went::to(if open { format!("/draft/{id}/conflicts") } else { format!("/draft/{id}") }))
-        }))
+        });
+        match decided {
+            // The page again, with what was chosen and typed.
+            Err(e @ (Error::Edit(_) | Error::Mistake { .. })) => {
+                let mut page = draw_conflicts(&state, ctx, &visitor, &id)?;
+                for row in &mut page.rows {
+                    row.typed(&sent);
+                }
+                page.error = Some(sentence(&e.to_string()));
+                Ok(Some(Err(page)))
+            }
+            other => gone_is_none(other.map(Ok)),
+        }
     });
     match done.await {
-        Ok(Some(Some(went))) => went.answer(&app),
-        Ok(Some(None)) => message::stale_form(&app, back),
+        Ok(Some(Ok(Some(went)))) => went.answer(&app),
+        Ok(Some(Ok(None))) => message::stale_form(&app, back),
+        Ok(Some(Err(page))) => show(StatusCode::UNPROCESSABLE_ENTITY, &page),
         Ok(None) => gone(&app),
         Err(response) => response,
     }

@@ -32,6 +32,7 @@ use regrow_ops::{Context, Error};
 use crate::app::App;
 use crate::form::{Own, Sent, Went};
 use crate::outcome::sentence;
+use crate::pages::draft::start_build;
 use crate::pages::{layout, message, object, show, work};
 use crate::view::{Layout, Place};
 use crate::visitor::{MayEdit, Visitor};
@@ -113,6 +114,7 @@ fn perform(ctx: &Context, visitor: &Visitor, sent: &Sent, asked: &Asked, then: &
     match edited {
         Edited::Saved(saved) => {
             acts::record(ctx, &act(&saved));
+            start_build(ctx, &saved.draft);
             Ok(Went::to(then).with_draft(&saved.draft))
         }
         other => Err(Stop::Edited(Box::new(other))),
@@ -416,6 +418,18 @@ impl ConflictRow {
             pick,
             rows: value.lines().count().clamp(1, 12),
             value,
+        }
+    }
+}
+
+impl ConflictRow {
+    /// Takes over what was chosen and typed in a form of this page.
+    pub(crate) fn typed(&mut self, sent: &Sent) {
+        let Some((n, _)) = sent.marked("at").find(|(_, at)| *at == self.at) else { return };
+        let picked = sent.get(&format!("pick:{n}")).unwrap_or_default();
+        self.pick = ["yours", "theirs", "base", "value"].into_iter().find(|p| *p == picked).unwrap_or(self.pick);
+        if let Some(value) = sent.raw(&format!("value:{n}")) {
+            self.value = value.to_owned();
         }
     }
 }
