@@ -251,6 +251,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/changeset/{rev}/revert", post(pages::changeset::revert))
         .route("/compare", get(pages::compare::pick))
         .route("/compare/{pair}", get(pages::compare::get))
+        // adding things, and packages to add
+        .route("/add/{server}", get(pages::add::cards))
+        .route("/add/{server}/{thing}", get(pages::add::thing).post(pages::add::post))
+        .route("/packages", get(pages::packages::get))
         // Who may, who did what, and the way to anywhere.
         .route("/acts", get(pages::acts::get))
         .route("/jobs", get(pages::jobs::get))

@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod acts;
+pub(crate) mod add;
 pub(crate) mod banner;
 pub(crate) mod changeset;
 pub(crate) mod compare;
@@ -15,6 +16,7 @@ pub(crate) mod jobs;
 pub(crate) mod live;
 pub(crate) mod message;
 pub(crate) mod object;
+pub(crate) mod packages;
 pub(crate) mod password;
 pub(crate) mod server;
 pub(crate) mod servers;

@@ -35,6 +35,13 @@ const SCREENS: &[(&str, &str)] = &[
     ("go", "/go?q=web"),
     ("go nowhere", "/go?q=nothing+is+called+so"),
     ("sign in", "/sign-in"),
+    ("things to add", "/add/web1"),
+    ("a service to add", "/add/web1/haproxy"),
+    ("a service that is there", "/add/web1/nginx"),
+    ("a user to add", "/add/web1/user"),
+    ("a file to add", "/add/web1/file"),
+    ("a timer with a wrong answer", "/add/web1/timer?a:name=a+b"),
+    ("packages", "/packages?q=nginx&server=web1"),
     ("no such page", "/nowhere"),
     ("a used link", "/?token=0"),
 ];
