@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::Answer;
-use crate::compare;
+use crate::compare::{self, Comparison, Side};
 use crate::context::Context;
 use crate::error::Result;
 use crate::evidence;
@@ -34,24 +34,12 @@ impl Answer for LogReport {}
 pub struct ShowReport {
     /// The one changeset.
     pub changes: Vec<Changeset>,
-    /// What it did to the text, as a unified diff.
-    pub text: String,
+    /// What it did; its `text` is the unified diff.
+    #[serde(flatten)]
+    pub found: Comparison,
 }
 
 impl Answer for ShowReport {}
-
-/// What differs between two texts.
-#[derive(Debug, Serialize)]
-pub struct DiffReport {
-    /// The older revision.
-    pub from: String,
-    /// The newer one; `None` is the work tree.
-    pub to: Option<String>,
-    /// What differs, as a unified diff; empty if nothing does.
-    pub text: String,
-}
-
-impl Answer for DiffReport {}
 
 /// Changesets in words, with what was proven about them.
 #[derive(Debug, Serialize)]
@@ -115,15 +103,13 @@ pub fn subject(ctx: &Context, commit: &str) -> Result<String> {
     Ok(subject)
 }
 
-/// One changeset with what it did to the text.
+/// One changeset with what it did.
 pub fn show(ctx: &Context, revision: &str) -> Result<ShowReport> {
-    let repo = ctx.repo()?;
-    Ok(ShowReport { changes: vec![repo.show(revision)?], text: repo.diff_of(revision)? })
+    let (change, found) = compare::of_changeset(ctx, revision)?;
+    Ok(ShowReport { changes: vec![change], found })
 }
 
-/// What differs between two revisions, or between a revision and the work tree.
-pub fn diff(ctx: &Context, from: &str, to: Option<&str>) -> Result<DiffReport> {
-    let repo = ctx.repo()?;
-    let text = repo.diff(from, to)?;
-    Ok(DiffReport { from: repo.resolve(from)?, to: to.map(|to| repo.resolve(to)).transpose()?, text })
+/// What differs between two texts, or between a text and the files on disk. A text is a revision, `draft:ID` or `disk`.
+pub fn diff(ctx: &Context, from: &str, to: Option<&str>) -> Result<Comparison> {
+    compare::compare(ctx, &Side::parse(from), &to.map_or(Side::Disk, Side::parse))
 }

@@ -1,5 +1,7 @@
 //! Small things that several verbs say alike.
 
+use regrow_ops::compare::{Comparison, Effects};
+
 /// `1 package`, `2 packages`.
 pub(crate) fn count(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
@@ -23,6 +25,63 @@ pub(crate) fn bold(text: &str) -> String {
 /// Red for what is bad, green for what is good; the word says it too.
 pub(crate) fn judged(good: bool, text: &str) -> String {
     format!("\x1b[1;{}m{text}\x1b[0m", if good { 32 } else { 31 })
+}
+
+/// What differs, in sentences with its effects; ends with an empty line if there is anything to say.
+pub(crate) fn in_words(found: &Comparison) -> String {
+    let mut text = String::new();
+    let mut tell = |who: String, words: &[String], effects: Option<&Effects>| {
+        let effects = effects.map(effects_of).unwrap_or_default();
+        if words.is_empty() && effects.is_empty() {
+            return;
+        }
+        text.push_str(&format!("{}\n", bold(&who)));
+        for line in words.iter().chain(&effects) {
+            text.push_str(&format!("  {line}\n"));
+        }
+    };
+    tell("the whole fleet".to_owned(), &found.fleet, None);
+    for role in &found.roles {
+        let mut words = role.words.clone();
+        if !role.unlocked.is_empty() {
+            words.push(format!("not locked yet: {}", role.unlocked.join(", ")));
+        }
+        let reach = count(role.servers.len(), "server");
+        tell(format!("role {} ({reach})", role.name), &words, Some(&role.effects));
+    }
+    for server in &found.servers {
+        let mut words = server.words.clone();
+        if server.mistakes > 0 {
+            words.push(format!("its text has {}: regrow check {}", count(server.mistakes, "mistake"), server.name));
+        } else if !server.complete {
+            words.push("not locked yet: packages can still differ".to_owned());
+        }
+        tell(server.name.clone(), &words, Some(&server.effects));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+/// The effects that the sentences do not tell.
+fn effects_of(effects: &Effects) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !effects.packages.is_empty() {
+        let fetch = bytes(effects.download);
+        lines.push(format!("packages: {} differ, at most {fetch} to fetch", effects.packages.len()));
+    }
+    if !effects.restarts.is_empty() {
+        let units: Vec<String> = effects.restarts.iter().map(|u| format!("{} {}", u.unit, u.does)).collect();
+        lines.push(format!("units: {}", units.join(", ")));
+    }
+    if !effects.state.is_empty() {
+        lines.push(format!("kept data touched: {}", effects.state.join(", ")));
+    }
+    if !effects.access_critical.is_empty() {
+        lines.push(format!("can lock people out: {}", effects.access_critical.join(", ")));
+    }
+    lines
 }
 
 /// Lines in columns: every column but the last as wide as its widest cell. Styles do not count.

@@ -148,6 +148,10 @@ fn set_lands_exactly_one_changed_value() {
     insta::assert_snapshot!(env.run(["diff", "HEAD~1", "HEAD"]), @r#"
     exit status: 0
     ----- stdout
+    web1
+      The check front now wants status 404
+      not locked yet: packages can still differ
+
     diff --git a/servers/web1/server.toml b/servers/web1/server.toml
     index [BLOBS] 100644
     --- a/servers/web1/server.toml
@@ -194,6 +198,10 @@ fn unset_takes_a_key_away() {
     Ann, [TIME]
 
         Any page will do
+
+    web1
+      The check front now takes any answer
+      not locked yet: packages can still differ
 
     diff --git a/servers/web1/server.toml b/servers/web1/server.toml
     index [BLOBS] 100644
@@ -320,5 +328,67 @@ fn a_detached_head_and_a_merge_are_refused_with_words() {
     ----- stdout
     ----- stderr
     error: a git merge is under way; end it (git merge --continue) or give it up (git merge --abort) first
+    "#);
+}
+
+#[test]
+fn a_difference_is_said_in_words_keys_and_text() {
+    let env = TestEnvironment::with_fleet();
+    env.edit("servers/web1/server.toml", "nginx = \"*\"", "nginx = \"*\"\nvim = \"*\"");
+    env.edit("servers/web1/server.toml", "[checks.front]", "[network]\npublish = [\"8080:80\"]\n\n[checks.front]");
+    insta::assert_snapshot!(env.run(["diff", "HEAD"]), @r#"
+    exit status: 0
+    ----- stdout
+    web1
+      vim is added
+      Port 8080 opens
+      not locked yet: packages can still differ
+      can lock people out: published ports change
+
+    diff --git a/servers/web1/server.toml b/servers/web1/server.toml
+    index [BLOBS] 100644
+    --- a/servers/web1/server.toml
+    +++ b/servers/web1/server.toml
+    @@ -3,10 +3,14 @@ schema = 1
+     # What it serves.
+     [packages]
+     nginx = "*"
+    +vim = "*"
+     
+     [services.nginx]
+     enabled = true
+     
+    +[network]
+    +publish = ["8080:80"]
+    +
+     [checks.front]
+     http   = "http://localhost/"
+     status = 200               # the front page
+    ----- stderr
+    "#);
+    let json = env.json(["diff", "HEAD", "--json"]);
+    assert_eq!(json["to"], "disk");
+    assert_eq!(json["servers"][0]["words"][0], "vim is added");
+    assert_eq!(json["servers"][0]["complete"], false);
+    assert_eq!(json["servers"][0]["effects"]["ports"][0]["change"], "opens");
+    assert_eq!(json["keys"][0]["keys"][0]["key"], "packages.vim");
+    assert!(json["text"].as_str().unwrap().starts_with("diff --git"));
+}
+
+#[test]
+fn a_changeset_is_taken_back_without_what_came_after() {
+    let env = TestEnvironment::with_fleet();
+    env.run(["set", "web1", "checks.front.status", "500", "-m", "Break it"]);
+    env.run(["set", "web1", "checks.front.timeout", "60", "-m", "Wait longer"]);
+    let report = env.json(["revert", "HEAD~1", "--json"]);
+    assert_eq!(report["draft"]["title"], "Revert \"Break it\"");
+    assert_eq!(report["conflicts"].as_array().unwrap().len(), 0, "{report}");
+    assert!(env.read("servers/web1/server.toml").contains("status = 500"), "nothing has landed yet");
+    insta::assert_snapshot!(env.run(["revert", "HEAD~2"]), @r#"
+    exit status: 2
+    ----- stdout
+    ----- stderr
+    error: [REV] is the first changeset: there is nothing before it to go back to
+    help: remove what you do not want in a draft or an editor
     "#);
 }

@@ -80,7 +80,7 @@ pub(crate) struct Key {
 /// A line of the diff.
 #[derive(Debug)]
 pub(crate) struct Line {
-    /// `add`, `del`, `at` (where it is), `file` or nothing.
+    /// `add`, `del`, `at` (where it is) or nothing.
     pub(crate) class: &'static str,
     /// The line, with its `+` or `-`.
     pub(crate) text: String,
@@ -178,7 +178,7 @@ impl Preview {
     /// How many keys differ in how many files.
     pub(crate) fn keys_count(&self) -> String {
         let keys = count(self.keys.iter().map(|f| f.keys.len()).sum(), "key", "keys");
-        format!("{keys} in {}", count(self.keys.len(), "file", "files"))
+        format!("{keys} in {}", count(self.keys.len(), "at", "files"))
     }
 
     /// How many lines come and go.
@@ -267,8 +267,8 @@ impl Effect {
 impl Line {
     fn new(line: &str) -> Line {
         let class = match line.as_bytes() {
-            [b'd', b'i', b'f', b'f', b' ', ..] => "file",
-            [b'+', b'+', b'+', b' ', ..] | [b'-', b'-', b'-', b' ', ..] => "file",
+            [b'd', b'i', b'f', b'f', b' ', ..] => "at",
+            [b'+', b'+', b'+', b' ', ..] | [b'-', b'-', b'-', b' ', ..] => "at",
             [b'@', b'@', ..] => "at",
             [b'+', ..] => "add",
             [b'-', ..] => "del",

@@ -3,9 +3,9 @@
 use regrow_ops::Context;
 
 use crate::session::{Outcome, Session};
-use crate::words::{bold, time};
+use crate::words::{bold, in_words, time};
 
-/// Show one changeset: who, when, why, and what it did to the text
+/// Show one changeset: who, when, why, what it means, and what it did to the text
 ///
 ///     regrow show HEAD
 ///     regrow show 3f2c9a
@@ -34,7 +34,8 @@ pub(crate) fn run(args: &Show, ctx: &Context, session: &Session) -> Outcome {
             }
             text.push('\n');
         }
-        text.push_str(&report.text);
+        text.push_str(&in_words(&report.found));
+        text.push_str(&report.found.text);
         text
     })
 }
