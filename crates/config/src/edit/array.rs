@@ -121,6 +121,32 @@ pub(super) fn set(text: &str, entry: &Entry, key: &KeyPath, literal: &str, wante
     Some(steps.all)
 }
 
+/// An element as it is written, and the comment at the end of its line if it is alone on it.
+pub(crate) fn written(text: &str, key: &KeyPath, element: &Plain) -> Option<(String, Option<String>)> {
+    let (array, index) = position(text, key, element)?;
+    let comment = array.rest(text, index).filter(|rest| text[rest.clone()].trim_start().starts_with('#'));
+    let literal = text[array.elements[index].clone()].to_owned();
+    Some((literal, comment.map(|range| text[range].trim_end().to_owned())))
+}
+
+/// The patch that puts a comment (with what stands before its mark) at the end of the line of an element that is alone
+/// on it.
+pub(crate) fn comment(text: &str, key: &KeyPath, element: &Plain, comment: &str) -> Option<Patch> {
+    let (array, index) = position(text, key, element)?;
+    let rest = array.rest(text, index).filter(|rest| text[rest.clone()].trim().is_empty())?;
+    let end = rest.start + text[rest.clone()].trim_end_matches(['\r', '\n']).len();
+    let patch = Patch { edits: vec![(rest.start..end, comment.to_owned())] };
+    certify(text, &patch, key, Change::Nothing, &[]).ok().map(|()| patch)
+}
+
+fn position(text: &str, key: &KeyPath, element: &Plain) -> Option<(Array, usize)> {
+    let array = Array::find(text, key)?;
+    let table = plain::parse(text)?;
+    let Some(Plain::Array(elements)) = plain::get(&table, &key.0) else { return None };
+    let index = elements.iter().position(|found| found == element)?;
+    (elements.len() == array.elements.len()).then_some((array, index))
+}
+
 /// Patches made one after the other.
 struct Steps<'t> {
     old: &'t str,
@@ -156,10 +182,10 @@ fn literal_elements(literal: &str) -> Option<Vec<Range<usize>>> {
 }
 
 /// An array in a text, or an inline table, whose elements are its keys with their values.
-pub(super) struct Array {
+pub(crate) struct Array {
     /// From bracket to bracket.
-    pub(super) value: Range<usize>,
-    pub(super) elements: Vec<Range<usize>>,
+    pub(crate) value: Range<usize>,
+    pub(crate) elements: Vec<Range<usize>>,
 }
 
 impl Array {
@@ -253,6 +279,13 @@ impl Array {
         };
         edits.push((range, String::new()));
         Some(Patch { edits })
+    }
+
+    /// What follows element `index` and its comma on its line, if it is the only one there.
+    fn rest(&self, text: &str, index: usize) -> Option<Range<usize>> {
+        let after = self.comma(text, index).map_or(self.elements[index].end, |at| at + 1);
+        let end = line_end(text, after);
+        (self.begins_line(text, index) && end < self.value.end).then_some(after..end)
     }
 
     /// Whether element `index` begins its line.

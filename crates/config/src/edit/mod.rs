@@ -12,12 +12,12 @@
 //! * [`places`], [`note`]: where keys, values and their comments are; [`key_changes`]: what two texts differ in.
 //! * `outline`: the structure of a text in bytes, valid or not; all else builds on it, as does [`crate::merge`].
 
-mod array;
+pub(crate) mod array;
 mod certificate;
 mod change;
 mod changes;
 mod compose;
-mod note;
+pub(crate) mod note;
 mod outline;
 mod place;
 mod places;

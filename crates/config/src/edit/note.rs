@@ -70,19 +70,61 @@ pub(super) fn write(text: &str, key: &str, wanted: Option<&str>) -> Result<Patch
         return Ok(Patch::default());
     }
     let lines: Vec<&str> = wanted.as_deref().map(|words| words.split('\n').collect()).unwrap_or_default();
-    let patch = Patch { edits: edits(text, &key, &there, &lines)? };
+    let (above, beside) = split(text, &there, &lines);
+    put(text, &key, &there, above, beside.map(|words| (" ", words)))
+}
+
+/// A comment in its two places, without marks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Parts {
+    /// The lines above.
+    above: Vec<String>,
+    /// What is before the mark on the key's own line, and the words after it.
+    beside: Option<(String, String)>,
+}
+
+/// The comment of `key` by its places; nothing if there is none.
+pub(crate) fn parts(text: &str, key: &KeyPath) -> Option<Parts> {
+    let words = find(text, key)?;
+    let above = words.above.iter().flat_map(|range| text[range.clone()].lines()).map(|line| bare(line).to_owned());
+    let beside = words.beside.as_ref().map(|range| {
+        let before = &text[..range.start];
+        let gap = &before[before.trim_end_matches([' ', '\t']).len()..];
+        (gap.to_owned(), bare(&text[range.clone()]).to_owned())
+    });
+    let parts = Parts { above: above.collect(), beside };
+    (parts != Parts::default()).then_some(parts)
+}
+
+/// The patch that gives `key` the comment that another key has.
+pub(crate) fn write_parts(text: &str, key: &KeyPath, parts: &Parts) -> Result<Patch, EditError> {
+    let Some(there) = find(text, key) else { return Err(EditError::Absent { key: key.clone(), hint: None }) };
+    let above: Vec<&str> = parts.above.iter().map(String::as_str).collect();
+    put(text, key, &there, &above, parts.beside.as_ref().map(|(gap, words)| (gap.as_str(), words.as_str())))
+}
+
+/// Writes the lines above and what stands beside, with the proof that nothing else changes.
+fn put(
+    text: &str,
+    key: &KeyPath,
+    there: &Words,
+    above: &[&str],
+    beside: Option<(&str, &str)>,
+) -> Result<Patch, EditError> {
+    let patch = Patch { edits: edits(text, key, there, above, beside)? };
     let owned: Vec<Range<usize>> = there.above.iter().chain(&there.beside).cloned().collect();
-    certify(text, &patch, &key, Change::Nothing, &owned)?;
+    certify(text, &patch, key, Change::Nothing, &owned)?;
     let new = patch.apply(text);
     let others = |text: &str, words: &Words| {
         let own =
             |c: &Range<usize>| words.above.iter().chain(&words.beside).any(|r| r.start <= c.start && c.end <= r.end);
         comments(text).into_iter().filter(|c| !own(c)).map(|c| text[c].to_owned()).collect::<Vec<_>>()
     };
-    let proven = find(&new, &key).is_some_and(|now| {
-        read(&new, &now).map(|w| normal(&w)) == wanted && others(&new, &now) == others(text, &there)
-    });
-    if proven { Ok(patch) } else { Err(EditError::NotCertified { key }) }
+    let lines: Vec<&str> = above.iter().copied().chain(beside.map(|(_, words)| words)).collect();
+    let wanted = (!lines.is_empty()).then(|| normal(&lines.join("\n")));
+    let proven = find(&new, key)
+        .is_some_and(|now| read(&new, &now).map(|w| normal(&w)) == wanted && others(&new, &now) == others(text, there));
+    if proven { Ok(patch) } else { Err(EditError::NotCertified { key: key.clone() }) }
 }
 
 /// The same words with `\n` as line end, without blanks at the ends of lines and empty lines at the end.
@@ -91,10 +133,15 @@ fn normal(words: &str) -> String {
     lines.join("\n").trim_end().to_owned()
 }
 
-fn edits(text: &str, key: &KeyPath, there: &Words, lines: &[&str]) -> Result<Vec<(Range<usize>, String)>, EditError> {
-    let (above, beside) = split(text, there, lines);
+fn edits(
+    text: &str,
+    key: &KeyPath,
+    there: &Words,
+    above: &[&str],
+    beside: Option<(&str, &str)>,
+) -> Result<Vec<(Range<usize>, String)>, EditError> {
     let mut edits = Vec::new();
-    let start = find_start(text, key).unwrap_or_default();
+    let (start, _) = found_place(text, key)?;
     let line = line_start(text, start);
     if !above.is_empty() && !there.begins_line {
         return Err(EditError::Unsupported { key: key.clone(), reason: "it does not begin its line" });
@@ -105,21 +152,30 @@ fn edits(text: &str, key: &KeyPath, there: &Words, lines: &[&str]) -> Result<Vec
         edits.push((old, new));
     }
     match (&there.beside, beside) {
-        (Some(range), Some(words)) if bare(&text[range.clone()]) != words => {
+        (Some(range), Some((_, words))) if bare(&text[range.clone()]) != words => {
             edits.push((range.clone(), comment(words)));
         }
         (Some(range), None) => {
             let before = text[..range.start].trim_end_matches([' ', '\t']).len();
             edits.push((before..range.end, String::new()));
         }
+        (None, Some((gap, words))) => {
+            let (_, place) = found_place(text, key)?;
+            let end = super::outline::line_end(text, place);
+            let at = place + text[place..end].trim_end_matches([' ', '\t', '\r', '\n']).len();
+            let gap = if gap.is_empty() { " " } else { gap };
+            edits.push((at..at, format!("{gap}{}", comment(words))));
+        }
         _ => {}
     }
     Ok(edits)
 }
 
-fn find_start(text: &str, key: &KeyPath) -> Option<usize> {
-    let (_, place) = places(text).into_iter().find(|(path, _)| path == key)?;
-    Some(place.key.start.min(place.value.start))
+/// Where the key (or its header) begins, and where its value ends.
+fn found_place(text: &str, key: &KeyPath) -> Result<(usize, usize), EditError> {
+    let found = places(text).into_iter().find(|(path, _)| path == key);
+    let (_, place) = found.ok_or_else(|| EditError::Absent { key: key.clone(), hint: None })?;
+    Ok((place.key.start.min(place.value.start), place.value.end))
 }
 
 /// Which lines stand above and which beside: a comment beside stays there if it is one of the lines, or if it is the

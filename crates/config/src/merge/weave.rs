@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use super::value::{Three, Wanted};
 use super::{Sides, lines};
 use crate::KeyPath;
+use crate::edit::array;
+use crate::edit::note::{parts, write_parts};
 use crate::edit::plain::{self, Plain};
 use crate::edit::{Comments, Edit, EditError, apply, note, places};
 
@@ -14,11 +16,12 @@ type Table = BTreeMap<String, Plain>;
 pub(super) fn weave(sides: &Sides<'_>, values: &Three, wanted: &mut Wanted) -> String {
     let lined = lines::merge(sides.base, sides.ours, sides.theirs);
     if let Some(value) = plain::parse(&lined) {
-        if value == wanted.value {
-            return lined;
-        }
-        if let Ok(text) = (Weaver { sides, values, wanted, text: lined }).run() {
+        let same = value == wanted.value;
+        if let Ok(text) = (Weaver { sides, values, wanted, text: lined.clone() }).run() {
             return text;
+        }
+        if same {
+            return lined;
         }
     }
     let mut refused = wanted.clone();
@@ -148,7 +151,13 @@ impl<'t> Weaver<'_, 't> {
             }
         }
         for new in want.iter().filter(|element| !has.contains(element)) {
-            self.edit(&Edit::Add { key: key.to_string(), value: new.literal() })?;
+            let found = array::written(self.sides.theirs, key, new);
+            let (literal, words) = found.unwrap_or_else(|| (new.literal(), None));
+            self.edit(&Edit::Add { key: key.to_string(), value: literal })?;
+            let worded = words.and_then(|words| array::comment(&self.text, key, new, &words));
+            if let Some(patch) = worded {
+                self.text = patch.apply(&self.text);
+            }
         }
         Ok(())
     }
@@ -181,9 +190,11 @@ impl<'t> Weaver<'_, 't> {
     }
 
     fn take_note(&mut self, source: &str, key: &KeyPath) {
-        if let Some(words) = note(source, key) {
+        if let Some(words) = parts(source, key)
             // A comment that cannot stand here is no reason to refuse the value.
-            let _ = self.edit(&Edit::Note { key: key.to_string(), text: Some(words) });
+            && let Ok(patch) = write_parts(&self.text, key, &words)
+        {
+            self.text = patch.apply(&self.text);
         }
     }
 
@@ -213,15 +224,17 @@ impl<'t> Weaver<'_, 't> {
     /// Comments that only theirs changed.
     fn notes(&mut self) {
         for (key, _) in places(self.sides.theirs) {
-            let theirs = note(self.sides.theirs, &key);
-            let base = note(self.sides.base, &key);
-            let ours = note(self.sides.ours, &key);
+            let theirs = parts(self.sides.theirs, &key);
+            let base = parts(self.sides.base, &key);
+            let ours = parts(self.sides.ours, &key);
             let known = |table| plain::get(table, &key.0).is_some();
             if theirs == base || ours != base || !known(&self.values.base) || !known(&self.values.ours) {
                 continue;
             }
-            if note(&self.text, &key) == base {
-                let _ = self.edit(&Edit::Note { key: key.to_string(), text: theirs });
+            if parts(&self.text, &key) == base
+                && let Ok(patch) = write_parts(&self.text, &key, &theirs.unwrap_or_default())
+            {
+                self.text = patch.apply(&self.text);
             }
         }
     }

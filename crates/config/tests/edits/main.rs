@@ -3,6 +3,8 @@
 //! Ordinary runs do some hundred sequences; `REGROW_TEST_ALL=1` does 10,000, `REGROW_EDIT_SEQUENCES=N` does N.
 //! A failure names its seed; `REGROW_EDIT_SEED=S` runs that one alone.
 
+#![allow(clippy::print_stdout, reason = "a run says how much it did")]
+
 mod driver;
 mod shapes;
 
