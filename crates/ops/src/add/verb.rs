@@ -9,7 +9,7 @@ use super::lines::Piece;
 use super::{Addition, Answers, Offer, Wrong};
 use crate::Answer;
 use crate::context::Context;
-use crate::drafts::{self, Edited, Outcome, Target, Wish};
+use crate::drafts::{self, Edited, Into, Outcome, Seen, Target, Wish};
 use crate::error::{Error, Result};
 use crate::lock::LockReport;
 
@@ -103,26 +103,21 @@ pub fn to_draft(
         return Err(Error::Diagnostics(Box::new(preview.mistakes)));
     }
     report.pieces = preview.pieces;
-    let (id, tip) = match draft {
-        Some(draft) => (draft.to_owned(), None),
-        None => {
-            let made = drafts::create(ctx, Some(&message), owner)?;
-            (made.id, Some(made.tip))
-        }
+    let into = match draft {
+        Some(draft) => Into::Draft(draft),
+        None => Into::New { title: Some(&message), owner },
     };
     let wish = Wish { target: Target::Server(server.to_owned()), edits };
-    match drafts::edit(ctx, &id, tip.as_deref(), &[wish])? {
+    match drafts::edit_seen(ctx, into, Seen::default(), &[wish])? {
         Edited::Saved(saved) => report.draft = Some(saved.draft),
-        Edited::Nothing { .. } => report.draft = Some(id),
+        // Somebody added it at the same moment.
+        Edited::Nothing { .. } => report.pieces.clear(),
         Edited::Refused { refusals } => {
             let words: Vec<String> = refusals.into_iter().map(|r| r.message).collect();
             return Err(Error::mistake(words.join("; ")));
         }
         Edited::Clash { .. } => {
-            return Err(Error::mistake_with(
-                format!("the draft {id} was changed at the same moment"),
-                "look at it and try again",
-            ));
+            return Err(Error::mistake_with("the draft was changed at the same moment", "look at it and try again"));
         }
     }
     Ok(Ok(report))

@@ -8,17 +8,19 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, Query, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
 use regrow_config::catalog::Category;
 use regrow_config::{Fleet, load_fleet};
 use regrow_ops::accounts::Role;
+use regrow_ops::acts::{self, Act};
 use regrow_ops::add::{self, Addition, Answers, Offer, Piece, Question, There, Wrong};
 use regrow_ops::{Context, Error, drafts};
 
 use crate::app::App;
+use crate::form::{Own, Went};
+use crate::pages::draft::start_build;
 use crate::pages::{layout, message, show, work};
 use crate::view::{DiagnosticView, Layout, Mark, Place, Tone};
 use crate::visitor::{MayEdit, Visitor};
@@ -92,7 +94,7 @@ fn mark(there: There) -> Option<Mark> {
 
 /// The draft that this browser works on, if it is still there.
 fn draft_of(ctx: &Context, visitor: &Visitor) -> Option<drafts::Draft> {
-    visitor.draft.as_deref().and_then(|id| drafts::get(ctx, id).ok())
+    visitor.draft.as_deref().filter(|id| *id != drafts::DISK).and_then(|id| drafts::get(ctx, id).ok())
 }
 
 /// The fleet as the visitor sees it: their draft's, else the last changeset's.
@@ -235,72 +237,50 @@ fn shell_word(word: &str) -> String {
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
-/// What a POST came to.
-enum Done {
-    /// In this draft, at this address.
-    To(String),
-    Stale,
-    Wrong(Box<Page>),
-    Missing,
-}
-
 /// "Add to the draft".
 pub(crate) async fn post(
     State(app): State<Arc<App>>,
     MayEdit(visitor): MayEdit,
     Path((server, id)): Path<(String, String)>,
-    form: Result<Form<BTreeMap<String, String>>, FormRejection>,
+    Own(sent): Own,
 ) -> Response {
-    let Ok(Form(sent)) = form else { return message::foreign_form(&app) };
-    let field = |name: &str| sent.get(name).map(String::as_str).unwrap_or_default();
-    if !visitor.drew(field("session")) {
-        return message::foreign_form(&app);
-    }
+    let given: Answers = sent.marked("a").map(|(name, answer)| (name.to_owned(), answer.to_owned())).collect();
     let (state, back) = (app.clone(), format!("/add/{server}/{id}"));
-    let (once, answers) = (field("once").to_owned(), answers(&sent));
-    let done = work(&app, move |ctx| add_once(&state, ctx, &visitor, &once, &server, &id, &answers)).await;
-    match done {
-        Ok(Done::To(draft)) => {
-            // From here on this browser works on the draft.
-            let cookie = format!("{}={draft}; Path=/; HttpOnly; SameSite=Strict", app.draft_cookie);
-            (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/draft/{draft}")), (header::SET_COOKIE, cookie)])
-                .into_response()
-        }
-        Ok(Done::Stale) => message::stale_form(&app, back),
-        Ok(Done::Wrong(page)) => show(StatusCode::UNPROCESSABLE_ENTITY, &*page),
-        Ok(Done::Missing) => message::missing(&app, "There is nothing of this name to add."),
+    let done = work(&app, move |ctx| {
+        let token = sent.get("once").unwrap_or_default();
+        let went = state.once_to(token, &format!("add {server} {id}"), || put(ctx, &visitor, &server, &id, &given));
+        let wrong = match went {
+            Ok(went) => return Ok(Ok(went)),
+            Err(Not::Wrong(wrong)) => wrong,
+            // What the text would not take is shown beside the answers, which are kept.
+            Err(Not::Error(Error::Diagnostics(_))) => Vec::new(),
+            Err(Not::Error(e)) => return Err(e),
+        };
+        Ok(Err(draw(&state, ctx, &visitor, &server, &id, &given, wrong)?))
+    });
+    match done.await {
+        Ok(Ok(Some(went))) => went.answer(&app),
+        Ok(Ok(None)) => message::stale_form(&app, back),
+        Ok(Err(Some(page))) => show(StatusCode::UNPROCESSABLE_ENTITY, &*page),
+        Ok(Err(None)) => message::missing(&app, "There is nothing of this name to add."),
         Err(response) => response,
     }
 }
 
-fn add_once(
-    app: &App,
-    ctx: &Context,
-    visitor: &Visitor,
-    once: &str,
-    server: &str,
-    id: &str,
-    answers: &Answers,
-) -> regrow_ops::Result<Done> {
-    /// Why nothing was added.
-    enum Not {
-        Wrong(Vec<Wrong>),
-        Error(Error),
-    }
+/// Why nothing was added.
+enum Not {
+    /// These answers; none: there is nothing to add.
+    Wrong(Vec<Wrong>),
+    Error(Error),
+}
+
+/// Adds it to the visitor's draft, or to a new one.
+fn put(ctx: &Context, visitor: &Visitor, server: &str, id: &str, given: &Answers) -> Result<Went, Not> {
     let draft = draft_of(ctx, visitor).map(|d| d.id);
-    let made =
-        app.once_made(once, || match add::to_draft(ctx, draft.as_deref(), &visitor.actor, server, id, answers) {
-            Ok(Ok(report)) => report.draft.ok_or_else(|| Not::Wrong(Vec::new())),
-            Ok(Err(wrong)) => Err(Not::Wrong(wrong)),
-            Err(e) => Err(Not::Error(e)),
-        });
-    let wrong = match made {
-        Ok(Some(draft)) => return Ok(Done::To(draft)),
-        Ok(None) => return Ok(Done::Stale),
-        Err(Not::Wrong(wrong)) => wrong,
-        // What the text would not take is shown beside the answers, which are kept.
-        Err(Not::Error(Error::Diagnostics(_))) => Vec::new(),
-        Err(Not::Error(e)) => return Err(e),
-    };
-    Ok(draw(app, ctx, visitor, server, id, answers, wrong)?.map_or(Done::Missing, Done::Wrong))
+    let added = add::to_draft(ctx, draft.as_deref(), &visitor.actor, server, id, given).map_err(Not::Error)?;
+    let report = added.map_err(Not::Wrong)?;
+    let Some(draft) = report.draft.filter(|_| !report.pieces.is_empty()) else { return Err(Not::Wrong(Vec::new())) };
+    acts::record(ctx, &Act::new("edit", format!("added {} to {server} in the draft {draft}", report.added)));
+    start_build(ctx, &draft);
+    Ok(Went::to(format!("/draft/{draft}")).with_draft(&draft))
 }
