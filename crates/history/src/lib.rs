@@ -9,7 +9,7 @@
 //! * [`Repo::land`]: one changeset by compare-and-swap. The work tree follows; hand edits are never lost. See [`land`].
 //! * [`drafts`]: changes that are not history yet, each a commit of its own beside the branch.
 //! * [`Repo::log`], [`Repo::show`], [`Repo::diff`]: what changed, when, by whom, why. [`Repo::changed`]: between any two states.
-//! * [`Repo::versions`], [`Repo::blobs`]: what single files went through, fast.
+//! * [`Repo::versions`]: what files went through, fast.
 //!
 //! A fleet may lie in a subdirectory of its repository; all paths here are relative to the fleet.
 

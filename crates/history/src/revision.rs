@@ -73,6 +73,14 @@ impl Revision {
         &self.commit
     }
 
+    /// The bytes of a file by its object id; `None` if git has no such file.
+    pub fn bytes_of(&self, id: &str) -> Option<Vec<u8>> {
+        let plain = id.len() >= 40 && id.bytes().all(|b| b.is_ascii_hexdigit());
+        let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        let (kind, bytes) = plain.then(|| objects.read(&self.repo, id).ok()).flatten()?;
+        (kind == "blob").then_some(bytes)
+    }
+
     /// The object id of what lies at a fleet path; `None` if there is nothing, or it cannot be told.
     pub fn object_id(&self, path: &str) -> Option<String> {
         self.find(path).ok().flatten().map(|(_, id)| id)

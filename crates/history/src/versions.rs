@@ -1,9 +1,5 @@
-//! The versions that single files went through, fast: one `git log` for what changed when, one `git cat-file` for the
-//! bytes.
-
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+//! The versions that files went through, fast: one `git log` for what changed when. The bytes are read by
+//! [`Revision::bytes_of`](crate::Revision::bytes_of).
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -31,7 +27,8 @@ pub struct Version {
 }
 
 impl Repo {
-    /// The newest `limit` changes of these files up to `from`, newest first; against the first parent.
+    /// The changes of files at or below these paths by the newest `limit` changesets that made any, up to `from`; newest
+    /// first, against the first parent.
     pub fn versions(&self, from: &str, paths: &[&str], limit: usize) -> Result<Vec<Version>> {
         if paths.is_empty() {
             return Ok(Vec::new());
@@ -49,47 +46,6 @@ impl Repo {
         args.extend(specs.iter().map(String::as_str));
         parse(&self.call(&args).run()?.stdout, &self.prefix).ok_or(Error::Answer("git log"))
     }
-
-    /// The bytes of these objects by id; those that are no files are left out.
-    pub fn blobs<'i>(&self, ids: impl IntoIterator<Item = &'i str>) -> Result<BTreeMap<String, Vec<u8>>> {
-        let broken = || Error::Answer("git cat-file");
-        let ids: std::collections::BTreeSet<&str> =
-            ids.into_iter().filter(|id| id.bytes().all(|b| b.is_ascii_hexdigit())).collect();
-        if ids.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let program = self.call(&["cat-file", "--batch", "--buffer"]);
-        let mut command = program.command();
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let mut child = child.map_err(|e| Error::from(program.start_error(e)))?;
-        let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else { return Err(broken()) };
-        let asked: String = ids.iter().map(|id| format!("{id}\n")).collect();
-        // Written beside reading: neither side can wait for the other for ever.
-        let writer = std::thread::spawn(move || stdin.write_all(asked.as_bytes()));
-        let found = read(&mut BufReader::new(stdout));
-        let _ = child.kill();
-        let _ = child.wait();
-        let _ = writer.join();
-        found.ok_or_else(broken)
-    }
-}
-
-fn read(from: &mut impl BufRead) -> Option<BTreeMap<String, Vec<u8>>> {
-    let mut out = BTreeMap::new();
-    let mut header = String::new();
-    while from.read_line(&mut header).ok()? > 0 {
-        let fields: Vec<&str> = header.split_whitespace().collect();
-        if let [id, kind, size] = fields[..] {
-            let mut bytes = vec![0; size.parse().ok().filter(|n: &usize| *n <= 64 << 20)?];
-            from.read_exact(&mut bytes).ok()?;
-            from.read_exact(&mut [0]).ok()?;
-            if kind == "blob" {
-                out.insert(id.to_owned(), bytes);
-            }
-        }
-        header.clear();
-    }
-    Some(out)
 }
 
 /// NUL-separated tokens: a header, or a status line followed by a path.

@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use regrow_config::edit::{KeyChange, key_changes};
 use regrow_config::objects::{Difference, Object, Objects, objects};
 use regrow_config::{DiskFiles, Files, KeyPath};
-use regrow_history::{Error as HistoryError, Repo, Version};
+use regrow_history::{Repo, Version};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Which text is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -86,22 +86,17 @@ impl View {
 /// If the fleet cannot be read. A server that is not there is no error: see [`Objects::exists`].
 pub fn view(ctx: &Context, server: &str, draft: Option<&str>) -> Result<View> {
     let running = running(ctx, server)?;
-    let repo = match Repo::open(ctx.fleet()?) {
-        Ok(repo) => repo,
-        Err(HistoryError::NoRepository(_)) => return disk(ctx, server, running),
-        Err(e) => return Err(e.into()),
-    };
-    let Some(head) = repo.head()?.commit else { return disk(ctx, server, running) };
+    let now = ctx.caches().on_disk(ctx.fleet()?)?;
+    // Without a repository, or before its first changeset.
+    let Some(head) = now.commit.clone() else { return disk(ctx, server, running) };
+    let repo = ctx.caches().repo(ctx.fleet()?)?;
     let main = at_commit(ctx, &repo, &head, server)?;
     let runs = match &running {
         // A revision of another fleet, or one that is gone.
-        Some(revision) if is_commit(revision) => at_commit(ctx, &repo, revision, server).ok(),
+        Some(revision) if is_commit(revision) => at_commit(ctx, &repo, revision, server).ok().filter(|o| o.exists),
         _ => None,
     };
-    let dirty = || -> Result<bool> {
-        let below = crate::wanted::concerning(server);
-        Ok(!repo.dirty(&below.iter().map(String::as_str).collect::<Vec<_>>())?.is_empty())
-    };
+    let dirty = || now.revision(Some(server)).edited;
     let found = View {
         text: Text::Changeset(head.clone()),
         objects: main.clone(),
@@ -119,10 +114,10 @@ pub fn view(ctx: &Context, server: &str, draft: Option<&str>) -> Result<View> {
                 Ok(View { text: Text::Draft { id: id.to_owned(), tip }, objects, main: Some(main), ..found })
             }
             // Landed or discarded meanwhile.
-            Err(_) => Ok(View { hand_edits: dirty()?, ..found }),
+            Err(_) => Ok(View { hand_edits: dirty(), ..found }),
         },
         _ if !main.exists => Ok(View { text: Text::Disk, objects: on_disk(ctx, server)?, ..found }),
-        _ => Ok(View { hand_edits: dirty()?, ..found }),
+        _ => Ok(View { hand_edits: dirty(), ..found }),
     }
 }
 
@@ -144,7 +139,7 @@ pub fn files_of(ctx: &Context, text: &Text) -> Result<Box<dyn Files>> {
         Text::Disk => return Ok(Box::new(DiskFiles::new(ctx.fleet()?)?)),
         Text::Changeset(commit) | Text::Draft { tip: commit, .. } => commit,
     };
-    Ok(Box::new(Repo::open(ctx.fleet()?)?.revision(commit)?))
+    Ok(Box::new(ctx.caches().repo(ctx.fleet()?)?.at(commit)))
 }
 
 /// The object id of a file of the text that is shown; `None` if git does not have this text.
@@ -156,7 +151,7 @@ pub fn blob_of(ctx: &Context, text: &Text, path: &str) -> Result<Option<String>>
         Text::Disk => return Ok(None),
         Text::Changeset(commit) | Text::Draft { tip: commit, .. } => commit,
     };
-    Ok(Repo::open(ctx.fleet()?)?.revision(commit)?.object_id(path))
+    Ok(ctx.caches().repo(ctx.fleet()?)?.at(commit).object_id(path))
 }
 
 /// The revision that is online; `None` if nothing is.
@@ -211,6 +206,8 @@ impl FileHistory {
 
 /// How many changesets of one file are looked through.
 const MOST_VERSIONS: usize = 200;
+/// How many changesets of the fleet are looked through.
+const MOST_CHANGESETS: usize = 20_000;
 /// Files larger than this have no history by key, in bytes.
 const MOST_TEXT: usize = 1 << 20;
 
@@ -224,22 +221,40 @@ pub fn history(ctx: &Context, commit: &str, path: &str) -> Result<Arc<FileHistor
     if let Some(known) = HISTORIES.get(&key) {
         return Ok(known);
     }
-    let repo = Repo::open(&fleet)?;
-    let mut versions = repo.versions(commit, &[path], MOST_VERSIONS + 1)?;
+    let repo = ctx.caches().repo(&fleet)?;
+    let mut versions = versions(&repo, &fleet, commit)?.get(path).cloned().unwrap_or_default();
     let more = versions.len() > MOST_VERSIONS;
     versions.truncate(MOST_VERSIONS);
-    let blobs = repo.blobs(versions.iter().flat_map(|v| v.before.iter().chain(&v.after)).map(String::as_str))?;
+    let at = repo.at(commit);
     let text = |id: &Option<String>| {
-        let bytes = id.as_ref().and_then(|id| blobs.get(id)).filter(|b| b.len() <= MOST_TEXT);
-        bytes.and_then(|b| std::str::from_utf8(b).ok()).unwrap_or_default()
+        let bytes = id.as_ref().and_then(|id| at.bytes_of(id)).filter(|b| b.len() <= MOST_TEXT);
+        bytes.and_then(|b| String::from_utf8(b).ok()).unwrap_or_default()
     };
     let is_text = path.ends_with(".toml");
     let touch = |version: Version| {
-        let changes = if is_text { key_changes(text(&version.before), text(&version.after)) } else { Vec::new() };
+        let changes = if is_text { key_changes(&text(&version.before), &text(&version.after)) } else { Vec::new() };
         Touch { version, changes }
     };
     let found = Arc::new(FileHistory { touches: versions.into_iter().map(touch).collect(), more });
     HISTORIES.put(key, found.clone());
+    Ok(found)
+}
+
+/// What changed when, of all text of the fleet, by file: asked of git once for each newest changeset.
+fn versions(repo: &Repo, fleet: &std::path::Path, commit: &str) -> Result<Arc<BTreeMap<String, Vec<Version>>>> {
+    let key = (fleet.to_owned(), commit.to_owned(), String::new());
+    if let Some(known) = VERSIONS.get(&key) {
+        return Ok(known);
+    }
+    let mut by_path: BTreeMap<String, Vec<Version>> = BTreeMap::new();
+    for version in repo.versions(commit, &["servers", "roles", "regrow.toml"], MOST_CHANGESETS)? {
+        // Locks and the files of root/ have no keys.
+        if version.path.ends_with(".toml") && !version.path.ends_with("/lock.toml") {
+            by_path.entry(version.path.clone()).or_default().push(version);
+        }
+    }
+    let found = Arc::new(by_path);
+    VERSIONS.put(key, found.clone());
     Ok(found)
 }
 
@@ -277,7 +292,7 @@ fn at_commit(ctx: &Context, repo: &Repo, commit: &str, server: &str) -> Result<A
     if let Some(known) = OBJECTS.get(&key) {
         return Ok(known);
     }
-    let found = Arc::new(objects(&repo.revision(commit).map_err(Error::from)?, server));
+    let found = Arc::new(objects(&repo.at(commit), server));
     OBJECTS.put(key, found.clone());
     Ok(found)
 }
@@ -286,6 +301,7 @@ type Key = (PathBuf, String, String);
 
 static OBJECTS: Memory<Objects> = Memory::new(64);
 static HISTORIES: Memory<FileHistory> = Memory::new(256);
+static VERSIONS: Memory<BTreeMap<String, Vec<Version>>> = Memory::new(2);
 
 /// What was found out about a commit; the entry not used for longest makes room.
 #[derive(Debug)]
