@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use regrow_config::objects::form::Refused;
 use regrow_config::objects::{Difference, Field, Object, Objects};
 use regrow_ops::accounts::Role;
@@ -173,9 +173,18 @@ async fn answer(
     };
     match work(&app, move |ctx| draw(&state, ctx, &visitor, (&server, &kind, &id), &asked, &typed)).await {
         Ok(Ok(page)) => show(status, &*page),
-        Ok(Err(words)) => message::missing(&app, &words),
+        Ok(Err(Gone::Missing(words))) => message::missing(&app, &words),
+        Ok(Err(Gone::To(place))) => (StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response(),
         Err(response) => response,
     }
+}
+
+/// Why there is no page.
+enum Gone {
+    /// There is no such thing.
+    Missing(String),
+    /// It is not there any more; this is the nearest place.
+    To(String),
 }
 
 fn draw(
@@ -185,18 +194,22 @@ fn draw(
     (server, kind, id): (&str, &str, &str),
     asked: &Asked,
     typed: &Typed,
-) -> regrow_ops::Result<Result<Box<Page>, String>> {
+) -> regrow_ops::Result<Result<Box<Page>, Gone>> {
     let found = ops::view(ctx, server, visitor.draft.as_deref())?;
     if !found.objects.exists {
-        return Ok(Err(format!("There is no server {server}.")));
+        return Ok(Err(Gone::Missing(format!("There is no server {server}."))));
     }
     let Some(group) = found.objects.group(kind) else {
-        return Ok(Err(format!("A server has nothing called {kind}.")));
+        return Ok(Err(Gone::Missing(format!("A server has nothing called {kind}."))));
     };
     let named = |name: &str| group.objects.iter().find(|o| o.name == name);
     let Some(object) = named(id).or_else(|| if id == "-" { named("") } else { None }) else {
+        // Renamed or deleted in the draft, perhaps just now: back to where its kind is listed.
+        if found.main.as_ref().is_some_and(|main| main.find(kind, id).is_some()) {
+            return Ok(Err(Gone::To(format!("/server/{}#{kind}", encode(server)))));
+        }
         let words = format!("{server} has no {} called {id} in this text.", one_of(kind));
-        return Ok(Err(words));
+        return Ok(Err(Gone::Missing(words)));
     };
     let view = match asked.view.as_deref() {
         Some("text") => "text",
