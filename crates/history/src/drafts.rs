@@ -9,9 +9,12 @@
 //! used twice while either of the two refs is there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use regrow_host::program::{self, Output};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -250,16 +253,32 @@ impl Repo {
     }
 
     /// Moves refs by one transaction; what git said if it would not.
-    pub(crate) fn swap_refs(&self, lines: &[String], reason: &str) -> Result<Option<regrow_host::program::Output>> {
-        let mut input = String::from("start\n");
-        for line in lines {
-            input.push_str(line);
-            input.push('\n');
+    ///
+    /// Git is told to commit only once it holds the locks of all refs: if we are killed before, it gives up by itself;
+    /// if after, whoever sees the lock of a ref knows that it is just being moved.
+    pub(crate) fn swap_refs(&self, lines: &[String], reason: &str) -> Result<Option<Output>> {
+        let program = self.call(&["update-ref", "-m", &one_line(reason), "--stdin"]);
+        let broken = |source| program::Error::Run { program: "git".to_owned(), source };
+        let mut command = program.command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| program.start_error(e))?;
+        let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(Error::Answer("git update-ref"));
+        };
+        // A git that ends early says why by its exit status.
+        let _ = stdin.write_all(format!("start\n{}\nprepare\n", lines.join("\n")).as_bytes());
+        let mut stdout = BufReader::new(stdout);
+        let ready = stdout.by_ref().lines().map_while(|line| line.ok()).any(|line| line == "prepare: ok");
+        if ready {
+            let _ = stdin.write_all(b"commit\n");
         }
-        input.push_str("prepare\ncommit\n");
-        let reason = one_line(reason);
-        let output = self.call(&["update-ref", "-m", &reason, "--stdin"]).input(input).output()?;
-        Ok((!output.status.success()).then_some(output))
+        drop(stdin);
+        // It still says that it has committed: somebody must be there to hear it.
+        let _ = stdout.read_to_end(&mut Vec::new());
+        let output = child.wait_with_output().map_err(broken)?;
+        let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let done = ready && output.status.success();
+        Ok((!done).then_some(Output { status: output.status, stdout: Vec::new(), stderr }))
     }
 
     fn draft_refs(&self, below: &str) -> Result<Vec<DraftRef>> {

@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use regrow_host::fs;
@@ -252,6 +253,7 @@ fn recover_locked(repo: &Repo) -> Result<()> {
     let path = repo.git_dir.join(JOURNAL);
     let Some(json) = fs::read_optional(&path)? else { return Ok(()) };
     if let Ok(journal) = serde_json::from_slice::<Journal>(&json) {
+        wait_for_ref(repo, &journal.branch)?;
         let head = repo.head()?;
         // If the person has switched branches or committed since, git has already brought the files along.
         if head.branch.as_ref() == Some(&journal.branch) && head.commit.as_ref() == Some(&journal.commit) {
@@ -259,6 +261,18 @@ fn recover_locked(repo: &Repo) -> Result<()> {
         }
     }
     Ok(fs::remove_file(&path)?)
+}
+
+/// Waits while a git that outlived its caller moves the branch. A lock that stays is a dead one: nothing moves then.
+fn wait_for_ref(repo: &Repo, branch: &str) -> Result<()> {
+    let lock = repo.git.text(["rev-parse", "--git-path", &format!("{branch}.lock")])?;
+    let lock = repo.fleet.join(lock);
+    let until = Instant::now() + Duration::from_secs(3);
+    while lock.exists() && Instant::now() < until {
+        // No event tells that a file is gone where inotify is not; this is a millisecond in a rare moment.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 /// Brings the touched files and their index entries along. Doing it twice does no harm. Blobs that are not `known` are

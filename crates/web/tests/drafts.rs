@@ -194,7 +194,6 @@ fn two_browsers_and_an_editor_lose_nothing() {
     // An editor changes a comment and the time zone; landing asks about the time zone only.
     let by_hand = format!("# by hand\n{}", disk(&pages));
     std::fs::write(pages.fleet().join(FILE), &by_hand).unwrap();
-    fleet::edit(&pages.fleet(), FILE, "[limits]", "# standing\n[limits]");
     let landed = ann.post("/draft/d1/land", "message=Room");
     assert_eq!(landed.status, 303, "{}", landed.body);
     let now = disk(&pages);
