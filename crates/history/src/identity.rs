@@ -33,8 +33,8 @@ const ASKED: &str = "^user\\.(name|email)$";
 fn pair(said: Option<String>) -> (Option<String>, Option<String>) {
     let said = said.unwrap_or_default();
     let find = |key: &str| {
-        let lines = said.split('\0').filter_map(|line| line.split_once('\n'));
-        lines.filter(|(k, v)| *k == key && !v.is_empty()).last().map(|(_, v)| v.to_owned())
+        let mut lines = said.split('\0').filter_map(|line| line.split_once('\n'));
+        lines.rfind(|(k, v)| *k == key && !v.is_empty()).map(|(_, v)| v.to_owned())
     };
     (find("user.name"), find("user.email"))
 }

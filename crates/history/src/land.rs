@@ -160,7 +160,7 @@ impl Repo {
             return Err(self.call(&["update-ref", &branch]).failed(&failed).into());
         }
         // From here on it has landed: whatever fails now is finished by the next opening.
-        let _ = follow(self, &journal, &known).and_then(|()| Ok(fs::remove_file(&self.git_dir.join(JOURNAL))?));
+        let _ = follow(self, &journal, &known).and_then(|()| Ok(fs::remove_file(self.git_dir.join(JOURNAL))?));
         Ok(Landed { revision: journal.commit })
     }
 

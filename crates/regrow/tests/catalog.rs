@@ -3,6 +3,8 @@
 //!
 //! All of them take a quarter of an hour: `script/test --all` does that. An ordinary run takes one, and says so.
 
+#![allow(clippy::print_stderr, reason = "a run says what it did and what it left out")]
+
 #[path = "real/fleet.rs"]
 #[allow(dead_code, reason = "each test program uses its part")]
 mod fleet;

@@ -3,7 +3,6 @@
 mod common;
 
 use common::{Pages, fleet};
-use regrow_config::Files;
 use regrow_ops::drafts;
 
 fn form(pages: &Pages, cookie: &str, path: &str, answers: &str) -> String {

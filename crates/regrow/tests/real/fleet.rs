@@ -125,14 +125,17 @@ impl Real {
         self.fleet.join("servers/web1").join(name)
     }
 
+    /// What git says in the fleet.
+    pub(crate) fn git(&self, args: &[&str]) -> String {
+        let output = Command::new("git").arg("-C").arg(&self.fleet).args(args).output().unwrap();
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Lands what was edited by hand, as a person would.
     pub(crate) fn commit(&self, message: &str) {
-        for args in
-            [&["add", "-A"][..], &["-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-qm", message]]
-        {
-            let output = Command::new("git").arg("-C").arg(&self.fleet).args(args).output().unwrap();
-            assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        }
+        self.git(&["add", "-A"]);
+        self.git(&["-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-qm", message]);
     }
 }
 

@@ -3,6 +3,7 @@
 #[path = "../../../web/tests/common/browser.rs"]
 #[allow(dead_code, reason = "each test program uses its part")]
 mod browser;
+mod click;
 mod fleet;
 mod kill;
 mod pages;

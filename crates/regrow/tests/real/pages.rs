@@ -14,14 +14,14 @@ use crate::fleet::Real;
 use crate::one_at_a_time;
 
 /// `regrow serve` in a process of its own; killed when dropped.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     address: SocketAddr,
-    link: String,
+    pub(crate) link: String,
 }
 
 impl Served {
-    fn start(real: &Real, listen: &str) -> Served {
+    pub(crate) fn start(real: &Real, listen: &str) -> Served {
         let mut command = real.command(&["--json", "serve", "--listen", listen]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
@@ -31,7 +31,7 @@ impl Served {
         Served { child, address: said["address"].as_str().unwrap().parse().unwrap(), link }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
@@ -166,7 +166,7 @@ fn a_job_is_stopped_by_its_button_and_leaves_nothing() {
 }
 
 /// Waits until an element is there; the page may be loaded anew meanwhile. If it does not come, the page is told.
-async fn wait_for(driver: &WebDriver, css: &'static str) -> WebDriverResult<()> {
+pub(crate) async fn wait_for(driver: &WebDriver, css: &'static str) -> WebDriverResult<()> {
     let query = driver.query(By::Css(css)).wait(Duration::from_secs(180), Duration::from_millis(50));
     if let Err(e) = query.first().await {
         panic!("no {css} on {}: {e}\n{}", driver.current_url().await?, text_of(driver, "main").await?);
@@ -174,12 +174,12 @@ async fn wait_for(driver: &WebDriver, css: &'static str) -> WebDriverResult<()> 
     Ok(())
 }
 
-async fn text_of(driver: &WebDriver, css: &'static str) -> WebDriverResult<String> {
+pub(crate) async fn text_of(driver: &WebDriver, css: &'static str) -> WebDriverResult<String> {
     driver.find(By::Css(css)).await?.text().await
 }
 
 /// No mistake of accessibility in any look of the page that is shown.
-async fn for_everybody(browser: &Browser, what: &str) -> WebDriverResult<()> {
+pub(crate) async fn for_everybody(browser: &Browser, what: &str) -> WebDriverResult<()> {
     for (width, dark) in [(320, true), (320, false), (1280, true), (1280, false)] {
         browser.look(width, dark).await?;
         let mistakes = browser.mistakes().await?;
