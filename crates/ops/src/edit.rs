@@ -11,6 +11,7 @@ use regrow_history::{Change, Landing, Repo};
 use serde::Serialize;
 
 use crate::Answer;
+use crate::acts::{self, Act};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::lock::{self, LockReport};
@@ -110,7 +111,12 @@ fn edit(ctx: &Context, server: &str, key: &str, edit: Edit<'_>, message: &str) -
         report.lock = Some(lock);
     }
     match repo.land(&Landing { changes: &changes, message, head: &head, at: ctx.now(), author: None, draft: None }) {
-        Ok(landed) => report.revision = Some(landed.revision),
+        Ok(landed) => {
+            // The key and not the value: that is in git, where whoever may read it finds it.
+            let done = if matches!(edit, Edit::Set(_)) { "set" } else { "unset" };
+            acts::record(ctx, &Act::new("edit", format!("{done} {key} of {server}")).about(server));
+            report.revision = Some(landed.revision);
+        }
         Err(regrow_history::Error::Nothing) => {}
         Err(e) => return Err(e.into()),
     }

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use common::Pages;
 use common::browser::{Browser, browse};
 use common::{fleet, work};
+use regrow_config::edit::Edit;
 use regrow_ops::accounts::{self, Role};
+use regrow_ops::drafts::{self, Target, Wish};
 use regrow_ops::jobs::JobId;
 use thirtyfour::prelude::*;
 
@@ -30,6 +32,14 @@ const SCREENS: &[(&str, &str)] = &[
     ("object: effects", "/server/web1/network/-?view=effects"),
     ("object of a role", "/server/web1/system/-"),
     ("file", "/server/web1/file?path=servers/web1/server.toml&line=5"),
+    ("object: form", "/server/web1/files/%2Fetc%2Fmotd"),
+    ("object that lacks", "/server/web1/users/nobody"),
+    ("trial", "/server/web1/trial"),
+    ("switch", "/server/web1/switch"),
+    ("drafts", "/drafts"),
+    ("draft", "/draft/{draft}"),
+    ("draft with conflicts", "/draft/{draft}/conflicts"),
+    ("edits on disk", "/draft/disk"),
     ("history", "/history"),
     ("history of a server", "/history?server=web1"),
     ("changeset", "/changeset/{head}"),
@@ -42,7 +52,6 @@ const SCREENS: &[(&str, &str)] = &[
     ("accounts", "/accounts"),
     ("go", "/go?q=web"),
     ("go nowhere", "/go?q=nothing+is+called+so"),
-    ("sign in", "/sign-in"),
     ("things to add", "/add/web1"),
     ("a service to add", "/add/web1/haproxy"),
     ("a service that is there", "/add/web1/nginx"),
@@ -51,8 +60,10 @@ const SCREENS: &[(&str, &str)] = &[
     ("a timer with a wrong answer", "/add/web1/timer?a:name=a+b"),
     ("packages", "/packages?q=nginx&server=web1"),
     ("no such page", "/nowhere"),
-    ("a used link", "/?token=0"),
 ];
+
+/// The same without a session.
+const OUTSIDE: &[(&str, &str)] = &[("sign in", "/sign-in"), ("no session", "/history"), ("a used link", "/?token=0")];
 
 const LOOKS: [(u32, bool); 4] = [(1280, false), (1280, true), (320, false), (320, true)];
 
@@ -85,6 +96,15 @@ impl World {
         for (name, role) in [("vera", Role::View), ("susan", Role::Switch)] {
             accounts::add(&pages.ctx, name, role, "correct horse battery staple").unwrap();
         }
+        // A draft whose key a changeset has changed otherwise meanwhile, and an edit by hand.
+        let draft = drafts::create(&pages.ctx, Some("Let Alice Example use another shell"), "vera").unwrap();
+        let set = |key: &str, value: &str| Edit::Set { key: key.to_owned(), value: value.to_owned() };
+        let edits = vec![set("users.alice.shell", "\"/bin/zsh\""), set("checks.front.status", "204")];
+        let wish = Wish { target: Target::Server("web1".to_owned()), edits };
+        drafts::edit(&pages.ctx, &draft.id, None, &[wish]).unwrap();
+        world.draft = draft.id;
+        regrow_ops::set(&pages.ctx, "web1", "users.alice.shell", "\"/bin/sh\"", Some("Alice likes it plain")).unwrap();
+        world.head = fleet::head(&pages.fleet());
         fleet::edit(&pages.fleet(), "servers/web1/server.toml", "timeout = 60", "timeout = 61");
         world
     }
@@ -103,7 +123,10 @@ impl World {
             browser.watch().await?;
             browser.driver.goto(self.pages.link()).await?;
             let mut mistakes = Vec::new();
-            for (name, path) in SCREENS {
+            for (name, path) in SCREENS.iter().chain(OUTSIDE) {
+                if *name == OUTSIDE[0].0 {
+                    browser.driver.delete_all_cookies().await?;
+                }
                 let path = self.path(path);
                 for (width, dark) in LOOKS {
                     browser.look(width, dark).await?;

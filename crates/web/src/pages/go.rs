@@ -13,6 +13,7 @@ use regrow_ops::wanted::Wanted;
 use serde::Deserialize;
 
 use crate::app::App;
+use crate::pages::object::address;
 use crate::pages::{layout, show, work};
 use crate::view::{Layout, Place};
 
@@ -105,8 +106,12 @@ fn spots(ctx: &Context) -> Vec<Spot> {
     }
     for (name, server) in &text.fleet.servers {
         let mut add = |kind: &str, id: &str| {
-            spots.push(spot(id, &format!("{kind} of {name}"), format!("/server/{name}/{kind}/{}", escaped(id))));
+            let shown = if id.is_empty() { kind } else { id };
+            spots.push(spot(shown, &format!("{kind} of {name}"), address(name, kind, id)));
         };
+        for single in ["system", "network"] {
+            add(single, "");
+        }
         server.services.keys().for_each(|id| add("services", id));
         server.users.keys().for_each(|id| add("users", id));
         server.files.keys().for_each(|id| add("files", id));
@@ -116,15 +121,6 @@ fn spots(ctx: &Context) -> Vec<Spot> {
         server.packages.keys().for_each(|id| add("packages", id));
     }
     spots
-}
-
-/// A name as one part of an address.
-fn escaped(id: &str) -> String {
-    let one = |b: u8| match b {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(b).to_string(),
-        b => format!("%{b:02X}"),
-    };
-    id.bytes().map(one).collect()
 }
 
 /// Those in which every word occurs; names that begin with the first word come first.
@@ -171,10 +167,5 @@ mod tests {
         assert_eq!(names("nginx web2"), ["nginx, services of web2"]);
         assert_eq!(names("  "), ["Servers, page", "web1, server"]);
         assert!(names("nginx web3").is_empty());
-    }
-
-    #[test]
-    fn a_name_becomes_one_part_of_an_address() {
-        assert_eq!(escaped("/etc/x y"), "%2Fetc%2Fx%20y");
     }
 }
