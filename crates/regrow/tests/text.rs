@@ -12,6 +12,7 @@ fn init_makes_a_clean_repository() {
     ----- stdout
     made the fleet [DIR]/fleet with the server web1
     packages come from http://mirror.test/debian (trixie, trixie-updates)
+    git merges its text by key: .gitattributes, and merge.regrow.driver in .git/config
 
     next: cd fleet && regrow lock web1
     ----- stderr
@@ -21,6 +22,7 @@ fn init_makes_a_clean_repository() {
     exit status: 0
     ----- stdout
     [REV]  [TIME]  Ann  Begin with the example server web1
+                  .gitattributes (added)
                   README.md (added)
                   regrow.toml (added)
                   roles/base.toml (added)
@@ -32,12 +34,14 @@ fn init_makes_a_clean_repository() {
 
 #[test]
 fn init_refuses_what_it_would_overwrite() {
-    let env = TestEnvironment::with_fleet();
-    insta::assert_snapshot!(env.run_in(&env.path(""), ["init", "fleet", "--mirror", MIRROR]), @r#"
+    let env = TestEnvironment::new();
+    std::fs::create_dir(env.path("full")).unwrap();
+    std::fs::write(env.path("full/notes"), "mine").unwrap();
+    insta::assert_snapshot!(env.run(["init", "full", "--mirror", MIRROR]), @r#"
     exit status: 2
     ----- stdout
     ----- stderr
-    error: fleet is not empty
+    error: full is not empty
     help: name a directory that does not exist yet: regrow init NEW
     "#);
 }

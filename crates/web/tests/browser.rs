@@ -122,7 +122,7 @@ fn the_keyboard_alone_reaches_and_presses_a_button() {
     browse(async |browser| {
         browser.driver.goto(pages.link()).await?;
         browser.driver.goto(pages.url("/server/web1")).await?;
-        for _ in 0..40 {
+        for _ in 0..200 {
             browser.driver.action_chain().send_keys(Key::Tab).perform().await?;
             let outline = "getComputedStyle(document.activeElement).outlineStyle";
             assert_ne!(browser.ask(outline).await?, "none", "one sees where one is");

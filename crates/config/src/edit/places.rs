@@ -22,29 +22,30 @@ pub struct Place {
 /// be read. Keys in an array of tables carry the array's path without a position, so that they come several times.
 pub fn places(text: &str) -> Vec<(KeyPath, Place)> {
     let mut out = Vec::new();
+    let breaks: Vec<usize> = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at).collect();
     for section in &Outline::lenient(text).sections {
         if let Some(header) = section.header.clone() {
             let first = section.parts.first().map_or(header.start, |part| part.start);
             let last = section.parts.last().map_or(first, |part| part.end);
-            out.push((KeyPath(section.path.clone()), place(text, first..last, header)));
+            out.push((KeyPath(section.path.clone()), place(text, &breaks, first..last, header)));
         }
-        entries(text, &section.entries, &KeyPath(section.path.clone()), &mut out);
+        entries(text, &breaks, &section.entries, &KeyPath(section.path.clone()), &mut out);
     }
     out
 }
 
-fn entries(text: &str, list: &[Entry], parent: &KeyPath, out: &mut Vec<(KeyPath, Place)>) {
+fn entries(text: &str, breaks: &[usize], list: &[Entry], parent: &KeyPath, out: &mut Vec<(KeyPath, Place)>) {
     for entry in list {
         let mut path = parent.clone();
         path.0.extend(entry.path.iter().cloned());
-        out.push((path.clone(), place(text, entry.key.clone(), entry.value.clone())));
-        entries(text, entry.inline.as_deref().unwrap_or_default(), &path, out);
+        out.push((path.clone(), place(text, breaks, entry.key.clone(), entry.value.clone())));
+        entries(text, breaks, entry.inline.as_deref().unwrap_or_default(), &path, out);
     }
 }
 
-fn place(text: &str, key: Range<usize>, value: Range<usize>) -> Place {
+fn place(text: &str, breaks: &[usize], key: Range<usize>, value: Range<usize>) -> Place {
     let words = words(text, key.start.min(value.start), value.end);
-    let line = text[..key.start].matches('\n').count() + 1;
+    let line = breaks.partition_point(|at| *at < key.start) + 1;
     let above = words.above.map(|lines| lines.start + indent(&text[lines.clone()])..trimmed_end(text, lines));
     Place { key, value, line, note: above.or(words.beside) }
 }

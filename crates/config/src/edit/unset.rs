@@ -12,7 +12,8 @@ pub(super) fn unset(text: &str, outline: &Outline, key: &KeyPath, comments: Comm
     let path = key.0.as_slice();
     let mut edits: Vec<(Range<usize>, String)> = Vec::new();
     for (index, section) in outline.sections.iter().enumerate() {
-        if section.array && (path.starts_with(&section.path) || section.path.starts_with(path)) {
+        // An array of tables goes as a whole; what is in one of its tables cannot be named by key.
+        if section.array && path.starts_with(&section.path) && path.len() > section.path.len() {
             return Err(EditError::Unsupported { key: key.clone(), reason: "it is in an array of tables" });
         }
         if section.path.starts_with(path) {
@@ -40,7 +41,7 @@ fn joined(mut edits: Vec<(Range<usize>, String)>) -> Vec<(Range<usize>, String)>
     let mut out: Vec<(Range<usize>, String)> = Vec::new();
     for (range, new) in edits {
         match out.last_mut() {
-            Some((last, text)) if range.start < last.end && text.is_empty() && new.is_empty() => {
+            Some((last, text)) if range.start <= last.end && text.is_empty() && new.is_empty() => {
                 last.end = last.end.max(range.end);
             }
             _ => out.push((range, new)),

@@ -143,6 +143,77 @@ fn what_a_person_chose_holds() {
     assert!(merge("", "a = = 1\n", "").unwrap_err().to_string().starts_with("our side is not TOML at line 1: "));
 }
 
+/// Found by fuzzing: arrays of tables could not be brought in, and conflicted in one direction only.
+#[test]
+fn arrays_of_tables_are_one_value() {
+    all(&[
+        (
+            "a = 1
+
+[[m]]
+x = 1
+
+[[m]]
+x = 2
+",
+            "b = 1
+
+[[m]]
+x = 1
+
+[[m]]
+x = 2
+",
+            "a = 1
+
+[[n]]
+x = 1
+",
+            "b = 1
+
+[[n]]
+x = 1
+",
+        ),
+        (
+            "a = 1
+[[m]]
+x = 1
+",
+            "b = 1
+[[m]]
+x = 1
+",
+            "[[m]]
+x = 1
+[[m]]
+x = 2
+",
+            "b = 1
+[[m]]
+x = 1
+[[m]]
+x = 2
+",
+        ),
+        (
+            "[[m]]
+x = 1
+",
+            "[[m]]
+x = 2
+",
+            "[[m]]
+x = 3
+",
+            "[[m]]
+x = 2
+? m: [{ x = 1 }] | [{ x = 2 }] | [{ x = 3 }]
+",
+        ),
+    ]);
+}
+
 /// Found by fuzzing: an element that is twice in a set could not be taken out twice.
 #[test]
 fn a_set_with_an_element_twice_is_merged() {

@@ -117,7 +117,14 @@ impl<'t> Weaver<'_, 't> {
             }
             (Some(_), Some(value)) => {
                 let literal = self.written(key, value);
-                self.edit(&Edit::Set { key: key.to_string(), value: literal })
+                match self.edit(&Edit::Set { key: key.to_string(), value: literal }) {
+                    // An array of tables cannot be replaced in place.
+                    Err(EditError::Unsupported { .. }) => {
+                        self.edit(&Edit::Unset { key: key.to_string(), comments: Comments::Keep })?;
+                        self.add(key, value)
+                    }
+                    done => done,
+                }
             }
             (Some(_), None) => self.remove(key),
             (None, Some(value)) => self.add(key, value),

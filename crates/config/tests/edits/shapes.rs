@@ -199,6 +199,7 @@ fn notes_are_the_comments_of_a_key() {
 #[test]
 fn what_others_damage_stays() {
     all(&[
+        ("a = 1\n\n[[m]]\nx = 1\n\n[b]\n\n[[m]]\nx = 2\n", unset("m"), "a = 1\n\n[b]\n"),
         ("x = 1 # after the value\n", set("x", "2"), "x = 2 # after the value\n"),
         ("# above\nx = 1\n", set("x", "2"), "# above\nx = 2\n"),
         ("# above a\na = 1\n# above c\nc = 3\n", set("b", "2"), "# above a\na = 1\n# above c\nc = 3\nb = 2\n"),

@@ -138,7 +138,7 @@ fn what_is_clicked_and_what_is_typed_both_become_the_server_and_neither_breaks_t
         let clicked = differs(&real, &["main", &format!("refs/regrow/drafts/{draft}")]);
         let publish = format!("publish = [\"127.0.0.1:{}:80\"]", real.port);
         assert_eq!(clicked.gone, Vec::<String>::new());
-        for line in ["nginx      = \"*\"", "[services.nginx]", "enabled = true", "[checks.nginx]", &publish] {
+        for line in ["nginx = \"*\"", "[services.nginx]", "enabled = true", "[checks.nginx]", &publish] {
             assert!(clicked.new.iter().any(|l| l == line), "{line} is not in {clicked:?}");
         }
         assert!(text_of(driver, "#words").await?.contains("nginx"));

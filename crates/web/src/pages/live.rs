@@ -212,8 +212,9 @@ impl Teller {
         let report = Report::new(&ended.result);
         let mut blocks = OutcomePiece { outcome: &outcome }.render().ok()?;
         blocks.push_str(&ReportPiece { report: &report }.render().ok()?);
-        // Every check's result stands in the report now, and there is nothing left to stop.
-        blocks.push_str("<section id=\"ticking\" hidden></section><form id=\"stop\" hidden></form>");
+        // Every check's result stands in the report now. There is nothing left to stop, but the button keeps its room, so
+        // that nothing moves.
+        blocks.push_str("<section id=\"ticking\" hidden></section><form id=\"stop\" class=\"stop\"><button type=\"submit\" disabled>Stop</button><span class=\"soft\">It has ended; there is nothing to stop any more.</span></form>");
         if let (true, Some(server)) = (goes_back(&self.job.verb), &self.job.server) {
             let after = After::of(&self.app, &self.app.ctx, server, Some(&ended.result)).ok()?;
             let piece = AfterPiece { server, form_token: &self.aside.form_token, after };
