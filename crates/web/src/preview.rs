@@ -178,7 +178,7 @@ impl Preview {
     /// How many keys differ in how many files.
     pub(crate) fn keys_count(&self) -> String {
         let keys = count(self.keys.iter().map(|f| f.keys.len()).sum(), "key", "keys");
-        format!("{keys} in {}", count(self.keys.len(), "at", "files"))
+        format!("{keys} in {}", count(self.keys.len(), "file", "files"))
     }
 
     /// How many lines come and go.

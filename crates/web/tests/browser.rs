@@ -136,8 +136,20 @@ fn the_keyboard_alone_reaches_and_presses_a_button() {
     });
 }
 
-/// `UPDATE_PICTURES=1` draws the pictures of `docs/pictures/` from this test's fleet; `UPDATE_PICTURES=http://…?token=…` from the running pages
-/// that this one-time link leads to. Without it only this is tested: that there is something to see.
+/// The screens that the README and the documentation show, of the server that `script/demo` makes, with a draft `d1`.
+const DEMO: [(&str, &str); 7] = [
+    ("servers", "/"),
+    ("server", "/server/web1"),
+    ("object", "/server/web1/checks/front"),
+    ("add", "/add/web1"),
+    ("draft", "/draft/d1"),
+    ("changesets", "/history"),
+    ("switch", "/server/web1/switch"),
+];
+
+/// `UPDATE_PICTURES=1` draws the pictures of `docs/pictures/` from this test's fleet; `UPDATE_PICTURES=http://…?token=…`
+/// those of [`DEMO`] from the running pages that this one-time link leads to. Without it only this is tested: that there
+/// is something to see.
 #[test]
 fn pictures_are_drawn_when_asked_for() {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pictures");
@@ -147,7 +159,7 @@ fn pictures_are_drawn_when_asked_for() {
     places.retain(|(name, _)| ["servers", "server", "job-running", "job-failed"].contains(name));
     let link = match update.as_deref().filter(|u| u.starts_with("http")) {
         Some(link) => {
-            places.truncate(2);
+            places = DEMO.map(|(name, path)| (name, path.to_owned())).to_vec();
             link.to_owned()
         }
         None => pages.link(),
