@@ -6,17 +6,24 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use regrow_config::objects::Objects;
 use regrow_config::{Diagnostic, DiskFiles, Fleet};
 use regrow_history::{Changeset, Repo};
 
 use crate::compare::Comparison;
 use crate::error::{Error, Result};
+use crate::objects::{FileHistory, Versions};
 use crate::wanted::{RevisionName, concerning};
 
 /// How many summaries are remembered: about 200 bytes each.
 const SUMMARIES: usize = 4096;
 /// How many comparisons are remembered.
 const COMPARISONS: usize = 64;
+
+/// How many servers are remembered as objects, each of one revision.
+const OBJECTS: usize = 64;
+/// How many files are remembered with what happened to them.
+const HISTORIES: usize = 256;
 
 /// How many revisions are remembered as values: each is megabytes in a large fleet.
 const TEXTS: usize = 2;
@@ -54,7 +61,7 @@ impl OnDisk {
 /// What a changeset is and did.
 pub(crate) type Shown = Arc<(Changeset, Comparison)>;
 
-/// The caches of one program.
+/// The caches of one fleet.
 #[derive(Debug)]
 pub(crate) struct Caches {
     repo: Mutex<Option<Repo>>,
@@ -69,6 +76,12 @@ pub(crate) struct Caches {
     pub(crate) changesets: Bounded<Shown>,
     /// By both full commit ids.
     pub(crate) comparisons: Bounded<Arc<Comparison>>,
+    /// By full commit id and server.
+    pub(crate) objects: Bounded<Arc<Objects>>,
+    /// By full commit id and path.
+    pub(crate) histories: Bounded<Arc<FileHistory>>,
+    /// By full commit id.
+    pub(crate) versions: Bounded<Arc<Versions>>,
 }
 
 impl Default for Caches {
@@ -81,6 +94,9 @@ impl Default for Caches {
             summaries: Bounded::new(SUMMARIES),
             changesets: Bounded::new(COMPARISONS),
             comparisons: Bounded::new(COMPARISONS),
+            objects: Bounded::new(OBJECTS),
+            histories: Bounded::new(HISTORIES),
+            versions: Bounded::new(TEXTS),
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct Context {
     actor: Arc<str>,
     from: Arc<str>,
     progress: Arc<dyn Progress>,
+    /// Of this fleet alone: commits of two fleets in one repository have the same ids.
+    caches: Arc<Caches>,
     shared: Arc<Shared>,
 }
 
@@ -52,7 +54,6 @@ struct Shared {
     clock: Clock,
     database: OnceLock<Database>,
     hub: Hub,
-    caches: Caches,
 }
 
 impl std::fmt::Debug for Context {
@@ -80,19 +81,13 @@ impl Context {
     /// A context in which nobody looks on. Touches no file.
     pub fn new(setup: Setup) -> Context {
         let Setup { fleet, home, actor, program, clock } = setup;
-        let shared = Shared {
-            home: Home::new(home),
-            program,
-            clock,
-            database: OnceLock::new(),
-            hub: Hub::default(),
-            caches: Caches::default(),
-        };
+        let shared = Shared { home: Home::new(home), program, clock, database: OnceLock::new(), hub: Hub::default() };
         Context {
             fleet,
             actor: actor.into(),
             from: "command".into(),
             progress: Arc::new(Silent),
+            caches: Arc::default(),
             shared: Arc::new(shared),
         }
     }
@@ -104,7 +99,7 @@ impl Context {
 
     /// The same for another fleet (a supervisor learns its fleet from the home).
     pub fn with_fleet(&self, fleet: PathBuf) -> Context {
-        Context { fleet: Some(fleet), ..self.clone() }
+        Context { fleet: Some(fleet), caches: Arc::default(), ..self.clone() }
     }
 
     /// The same on behalf of somebody else: `actor` as in [`Setup::actor`], `from` as in [`Context::from`].
@@ -137,12 +132,12 @@ impl Context {
 
     /// The fleet's repository. It is looked for once; an interrupted landing is finished each time.
     pub fn repo(&self) -> Result<regrow_history::Repo> {
-        self.shared.caches.repo(self.fleet()?)
+        self.caches.repo(self.fleet()?)
     }
 
     /// What was worked out before.
     pub(crate) fn caches(&self) -> &Caches {
-        &self.shared.caches
+        &self.caches
     }
 
     /// Who asks.

@@ -1,12 +1,10 @@
 //! One server's objects as a page shows them: which text, how it differs from what runs, and where its values come from
 //! in time.
 //!
-//! Nothing here reads another server. What belongs to a commit never changes, so it is remembered for a while: see
-//! [`Memory`].
+//! Nothing here reads another server. What belongs to a commit never changes, so it is remembered for a while.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use regrow_config::edit::{KeyChange, key_changes};
 use regrow_config::objects::{Difference, Object, Objects, objects};
@@ -204,6 +202,9 @@ impl FileHistory {
     }
 }
 
+/// What changed when, by file.
+pub(crate) type Versions = BTreeMap<String, Vec<Version>>;
+
 /// How many changesets of one file are looked through.
 const MOST_VERSIONS: usize = 200;
 /// How many changesets of the fleet are looked through.
@@ -216,13 +217,12 @@ const MOST_TEXT: usize = 1 << 20;
 /// # Errors
 /// If git cannot answer.
 pub fn history(ctx: &Context, commit: &str, path: &str) -> Result<Arc<FileHistory>> {
-    let fleet = ctx.fleet()?.to_owned();
-    let key = (fleet.clone(), commit.to_owned(), path.to_owned());
-    if let Some(known) = HISTORIES.get(&key) {
+    let key = format!("{commit} {path}");
+    if let Some(known) = ctx.caches().histories.get(&key) {
         return Ok(known);
     }
-    let repo = ctx.caches().repo(&fleet)?;
-    let mut versions = versions(&repo, &fleet, commit)?.get(path).cloned().unwrap_or_default();
+    let repo = ctx.caches().repo(ctx.fleet()?)?;
+    let mut versions = versions(ctx, &repo, commit)?.get(path).cloned().unwrap_or_default();
     let more = versions.len() > MOST_VERSIONS;
     versions.truncate(MOST_VERSIONS);
     let at = repo.at(commit);
@@ -236,17 +236,16 @@ pub fn history(ctx: &Context, commit: &str, path: &str) -> Result<Arc<FileHistor
         Touch { version, changes }
     };
     let found = Arc::new(FileHistory { touches: versions.into_iter().map(touch).collect(), more });
-    HISTORIES.put(key, found.clone());
+    ctx.caches().histories.put(&key, found.clone());
     Ok(found)
 }
 
 /// What changed when, of all text of the fleet, by file: asked of git once for each newest changeset.
-fn versions(repo: &Repo, fleet: &std::path::Path, commit: &str) -> Result<Arc<BTreeMap<String, Vec<Version>>>> {
-    let key = (fleet.to_owned(), commit.to_owned(), String::new());
-    if let Some(known) = VERSIONS.get(&key) {
+fn versions(ctx: &Context, repo: &Repo, commit: &str) -> Result<Arc<Versions>> {
+    if let Some(known) = ctx.caches().versions.get(commit) {
         return Ok(known);
     }
-    let mut by_path: BTreeMap<String, Vec<Version>> = BTreeMap::new();
+    let mut by_path = Versions::new();
     for version in repo.versions(commit, &["servers", "roles", "regrow.toml"], MOST_CHANGESETS)? {
         // Locks and the files of root/ have no keys.
         if version.path.ends_with(".toml") && !version.path.ends_with("/lock.toml") {
@@ -254,7 +253,7 @@ fn versions(repo: &Repo, fleet: &std::path::Path, commit: &str) -> Result<Arc<BT
         }
     }
     let found = Arc::new(by_path);
-    VERSIONS.put(key, found.clone());
+    ctx.caches().versions.put(commit, found.clone());
     Ok(found)
 }
 
@@ -288,64 +287,11 @@ pub fn object_history(ctx: &Context, commit: &str, object: &Object) -> Result<(V
 
 /// The objects of a server at a commit.
 fn at_commit(ctx: &Context, repo: &Repo, commit: &str, server: &str) -> Result<Arc<Objects>> {
-    let key = (ctx.fleet()?.to_owned(), commit.to_owned(), server.to_owned());
-    if let Some(known) = OBJECTS.get(&key) {
+    let key = format!("{commit} {server}");
+    if let Some(known) = ctx.caches().objects.get(&key) {
         return Ok(known);
     }
     let found = Arc::new(objects(&repo.at(commit), server));
-    OBJECTS.put(key, found.clone());
+    ctx.caches().objects.put(&key, found.clone());
     Ok(found)
-}
-
-type Key = (PathBuf, String, String);
-
-static OBJECTS: Memory<Objects> = Memory::new(64);
-static HISTORIES: Memory<FileHistory> = Memory::new(256);
-static VERSIONS: Memory<BTreeMap<String, Vec<Version>>> = Memory::new(2);
-
-/// What was found out about a commit; the entry not used for longest makes room.
-#[derive(Debug)]
-struct Memory<T> {
-    most: usize,
-    entries: Mutex<VecDeque<(Key, Arc<T>)>>,
-}
-
-impl<T> Memory<T> {
-    const fn new(most: usize) -> Memory<T> {
-        Memory { most, entries: Mutex::new(VecDeque::new()) }
-    }
-
-    fn get(&self, key: &Key) -> Option<Arc<T>> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = entries.iter().position(|(k, _)| k == key)?;
-        let entry = entries.remove(at)?;
-        let found = entry.1.clone();
-        entries.push_back(entry);
-        Some(found)
-    }
-
-    fn put(&self, key: Key, value: Arc<T>) {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.retain(|(k, _)| *k != key);
-        entries.push_back((key, value));
-        if entries.len() > self.most {
-            entries.pop_front();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_entry_not_used_for_longest_makes_room() {
-        let memory: Memory<u32> = Memory::new(2);
-        let key = |n: u32| (PathBuf::new(), n.to_string(), String::new());
-        memory.put(key(1), Arc::new(1));
-        memory.put(key(2), Arc::new(2));
-        assert_eq!(memory.get(&key(1)).as_deref(), Some(&1));
-        memory.put(key(3), Arc::new(3));
-        assert_eq!((memory.get(&key(2)), memory.get(&key(1)).as_deref()), (None, Some(&1)));
-    }
 }

@@ -2,9 +2,8 @@
 //!
 //! Who asks and what they may do: see [`crate::visitor`].
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,12 +14,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use regrow_ops::Context;
 use regrow_ops::accounts::{self, Role};
-use regrow_ops::jobs::JobId;
 use tokio::sync::{Semaphore, watch};
 use tower_http::timeout::TimeoutLayer;
 
 use crate::form::Went;
 use crate::guard::{self, Hosts};
+use crate::once::Forms;
 use crate::pages;
 use crate::session::{Holder, Secret, Sessions};
 use crate::tries::Tries;
@@ -32,8 +31,6 @@ const MOST_BODY: usize = 16 * 1024;
 const MOST_TIME: Duration = Duration::from_secs(30);
 /// How many live streams may be open at once: each holds a thread.
 const MOST_STREAMS: usize = 64;
-/// How many forms are remembered as sent.
-const MOST_SENT: usize = 4096;
 
 /// How browsers reach us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,12 +79,8 @@ pub(crate) struct App {
     pub(crate) streams: Arc<Semaphore>,
     /// Turns true when the program is to end.
     pub(crate) stopping: watch::Receiver<bool>,
-    /// Tells forms of this run of the program from those of an earlier one.
-    run: Secret,
-    /// What forms have led to.
-    sent: Mutex<Sent>,
-    /// Where forms that change drafts went, with their order.
-    went: Mutex<BTreeMap<String, (u64, Slot)>>,
+    /// The forms that were drawn and sent.
+    forms: Forms,
 }
 
 impl App {
@@ -110,15 +103,13 @@ impl App {
             draft_cookie: format!("regrow_draft_{port}"),
             streams: Arc::new(Semaphore::new(MOST_STREAMS)),
             stopping,
-            run: Secret::new()?,
-            sent: Mutex::default(),
-            went: Mutex::default(),
+            forms: Forms::new()?,
         })
     }
 
-    /// A token for one rendering of a form: `<this run>-<random>`.
-    pub(crate) fn form_once(&self) -> std::io::Result<String> {
-        Ok(format!("{}-{}", &self.run.reveal()[..16], &Secret::new()?.reveal()[..32]))
+    /// See [`Forms::token`].
+    pub(crate) fn form_once(&self) -> regrow_ops::Result<String> {
+        self.forms.token()
     }
 
     /// The cookie of a new session.
@@ -126,104 +117,14 @@ impl App {
         self.reach.set_cookie(&self.cookie, session.reveal(), crate::session::SESSION_LIFE.as_secs())
     }
 
-    /// Starts a job for a form, once: the same form sent again (a double click, a reload) gets the same job.
-    ///
-    /// `None` if the form was drawn by an earlier run of the program: then nobody knows whether it was sent before.
-    pub(crate) fn once<E>(&self, token: &str, start: impl FnOnce() -> Result<JobId, E>) -> Result<Option<JobId>, E> {
-        self.sent_once(token, || start().map(Led::Job)).map(|led| match led {
-            Some(Led::Job(job)) => Some(job),
-            _ => None,
-        })
-    }
-
-    /// Does what a form asks for, once, and remembers the address that it led to: the same form sent again gets the same
-    /// address and does nothing more. An error is not remembered: the form may be sent again.
-    ///
-    /// `None` as in [`App::once`].
-    pub(crate) fn once_made<E>(
-        &self,
-        token: &str,
-        act: impl FnOnce() -> Result<String, E>,
-    ) -> Result<Option<String>, E> {
-        self.sent_once(token, || act().map(Led::To)).map(|led| match led {
-            Some(Led::To(place)) => Some(place),
-            Some(Led::Job(job)) => Some(format!("/job/{job}")),
-            None => None,
-        })
-    }
-
-    fn sent_once<E>(&self, token: &str, act: impl FnOnce() -> Result<Led, E>) -> Result<Option<Led>, E> {
-        if !token.starts_with(&self.run.reveal()[..16]) || token.len() != 49 {
-            return Ok(None);
-        }
-        // The lock is held meanwhile: a second click waits here for what the first one led to.
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, led)) = sent.forms.get(token) {
-            return Ok(Some(led.clone()));
-        }
-        let led = act()?;
-        if sent.forms.len() >= MOST_SENT {
-            let oldest = sent.forms.iter().min_by_key(|(_, (number, _))| *number).map(|(token, _)| token.clone());
-            oldest.map(|token| sent.forms.remove(&token));
-        }
-        sent.number += 1;
-        let number = sent.number;
-        sent.forms.insert(token.to_owned(), (number, led.clone()));
-        Ok(Some(led))
-    }
-}
-
-/// The forms that were sent.
-#[derive(Debug, Default)]
-struct Sent {
-    /// How many there were.
-    number: u64,
-    /// By their tokens: the how-manieth it was, and what it led to.
-    forms: BTreeMap<String, (u64, Led)>,
-}
-
-/// What a form led to.
-#[derive(Debug, Clone)]
-enum Led {
-    /// A job.
-    Job(JobId),
-    /// A page.
-    To(String),
-}
-
-/// Where the first sending of a form went; whoever sends it again meanwhile waits at the lock.
-type Slot = Arc<Mutex<Option<Went>>>;
-
-impl App {
-    /// Does what a form asks for, once: the same form sent again goes where the first one went. What fails may be sent
-    /// again. Only the same form waits for it. `action` tells the forms of one page from each other.
-    ///
-    /// `None` if the form was drawn by an earlier run of the program.
-    pub(crate) fn once_to<E>(
+    /// See [`Forms::once`].
+    pub(crate) fn once<E>(
         &self,
         token: &str,
         action: &str,
         act: impl FnOnce() -> Result<Went, E>,
     ) -> Result<Option<Went>, E> {
-        if !token.starts_with(&self.run.reveal()[..16]) || token.len() != 49 {
-            return Ok(None);
-        }
-        let slot = {
-            let mut went = self.went.lock().unwrap_or_else(PoisonError::into_inner);
-            if went.len() >= MOST_SENT {
-                let oldest = went.iter().min_by_key(|(_, (number, _))| *number).map(|(token, _)| token.clone());
-                oldest.map(|token| went.remove(&token));
-            }
-            let number = went.values().map(|(number, _)| number + 1).max().unwrap_or(0);
-            went.entry(format!("{token} {action}")).or_insert_with(|| (number, Slot::default())).1.clone()
-        };
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(went) = &*slot {
-            return Ok(Some(went.clone()));
-        }
-        let went = act()?;
-        *slot = Some(went.clone());
-        Ok(Some(went))
+        self.forms.once(token, action, act)
     }
 }
 
@@ -253,7 +154,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/compare/{pair}", get(pages::compare::get))
         // adding things, and packages to add
         .route("/add/{server}", get(pages::add::cards))
-        .route("/add/{server}/{thing}", get(pages::add::thing).post(pages::add::post))
+        .route(
+            "/add/{server}/{thing}",
+            get(pages::add::thing).post(pages::add::post).layer(DefaultBodyLimit::max(pages::edit::MOST_FORM)),
+        )
         .route("/packages", get(pages::packages::get))
         // Who may, who did what, and the way to anywhere.
         .route("/acts", get(pages::acts::get))

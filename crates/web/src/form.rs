@@ -7,7 +7,7 @@ use axum::extract::{Form, FromRequest, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::app::App;
+use crate::app::{App, Reach};
 use crate::pages::message;
 use crate::visitor::Visitor;
 
@@ -42,9 +42,13 @@ impl Sent {
     }
 }
 
-/// Whether an address is a path on this very server.
+/// Whether an address is a path on this very server. One that begins with two slashes (browsers take `\` for one) would
+/// name another machine.
 pub(crate) fn is_ours(to: &str) -> bool {
-    to.starts_with('/') && !to.starts_with("//") && !to.contains(['\\', '\r', '\n', '\t', '\0']) && to.is_ascii()
+    to.starts_with('/')
+        && !to[1..].starts_with(['/', '\\'])
+        && to.len() <= 2000
+        && to.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// A form that was drawn for the visitor who sends it. Anything else gets its answer without the handler.
@@ -95,14 +99,17 @@ impl Went {
     pub(crate) fn answer(&self, app: &App) -> Response {
         let Ok(to) = HeaderValue::from_str(&self.to) else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
         let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response();
-        if let Some(id) = &self.draft {
-            let life = if id.is_empty() { 0 } else { crate::session::SESSION_LIFE.as_secs() };
-            let cookie = format!("{}={id}; Path=/; HttpOnly; SameSite=Strict; Max-Age={life}", app.draft_cookie);
-            if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-                response.headers_mut().append(header::SET_COOKIE, cookie);
-            }
+        if let Some(cookie) = self.cookie(app.reach, &app.draft_cookie) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         response
+    }
+
+    /// The cookie that tells the browser which draft it works on, if that changes.
+    fn cookie(&self, reach: Reach, name: &str) -> Option<HeaderValue> {
+        let id = self.draft.as_ref()?;
+        let life = if id.is_empty() { 0 } else { crate::session::SESSION_LIFE.as_secs() };
+        reach.set_cookie(name, id, life)
     }
 }
 
@@ -113,8 +120,21 @@ mod tests {
     #[test]
     fn only_paths_of_ours_are_gone_to() {
         assert!(is_ours("/server/web1?view=form&at=checks.front"));
-        for bad in ["", "//evil.example", "https://evil.example", "/\\evil.example", "/a\r\nb", "x", "/é"] {
+        assert!(is_ours("/") && is_ours("/go?q=a%20b"));
+        for bad in ["", "//evil.example", "https://evil.example", "/\\evil.example", "/a\r\nb", "server", "/é"] {
             assert!(!is_ours(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_cookie_of_a_draft_is_as_well_kept_as_any_other() {
+        let cookie = |went: Went, tls| {
+            went.cookie(Reach { tls, loopback: !tls }, "draft").map(|c| c.to_str().unwrap().to_owned())
+        };
+        assert_eq!(cookie(Went::to("/"), true), None);
+        let kept = cookie(Went::to("/").with_draft("d1"), true).unwrap();
+        assert!(kept.starts_with("draft=d1; ") && kept.contains("; HttpOnly; SameSite=Strict"), "{kept}");
+        assert!(kept.ends_with("; Secure") && !kept.contains("Max-Age=0"), "{kept}");
+        assert!(cookie(Went::to("/").with_draft(""), false).unwrap().contains("Max-Age=0"));
     }
 }

@@ -19,6 +19,7 @@ mod assets;
 mod form;
 mod guard;
 mod look;
+mod once;
 mod outcome;
 mod pages;
 mod preview;

@@ -127,7 +127,7 @@ impl FromRequestParts<Arc<App>> for MaySwitch {
 }
 
 /// The last parts of addresses below `/server/NAME/` whose forms change what is online.
-const ONLINE: [&str; 9] = ["switch", "rollback", "keep", "back", "go-back", "start", "stop", "longer", "release"];
+const ONLINE: [&str; 4] = ["switch", "rollback", "keep", "go-back"];
 
 /// The least role for a request, whatever its handler asks for: the second lock on the door.
 pub(crate) fn needed(method: &Method, path: &str) -> Role {

@@ -14,6 +14,7 @@ use common::{Answer, Pages};
 use regrow_ops::accounts::{self, Role};
 use regrow_ops::acts::{self, Which};
 use regrow_ops::context::{Clock, Context, Setup};
+use regrow_ops::jobs;
 use regrow_web::{Serve, TlsFiles};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
@@ -77,6 +78,14 @@ fn each_role_may_what_it_says_and_is_told_the_rest_in_words() {
                 assert!(answer.body.contains("This needs the role") && answer.body.contains("Nothing was done"));
             }
         }
+    }
+    // A job that changes what is online is ended only by those who may change it.
+    let switch = jobs::list(&pages.ctx, Some("web1"), 30).unwrap().into_iter().find(|j| j.verb == "switch").unwrap();
+    for (name, may) in [("eddie", false), ("susan", true)] {
+        let cookie = sign_in(&pages, name);
+        let form = format!("session={}", pages.get_as(&cookie, "/server/web1").field("session"));
+        let answer = post_as(&pages, &cookie, &format!("/job/{}/stop", switch.id), &form);
+        assert_eq!(answer.status != 403, may, "{name}: {} {}", answer.status, answer.body);
     }
     let vera = sign_in(&pages, "vera");
     for path in ["/", "/history", "/acts", "/jobs", "/go?q=web1", "/server/web1", "/password"] {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use regrow_ops::accounts::{self, Role};
 use regrow_ops::{Context, Error};
 use serde::Deserialize;
 
 use crate::app::App;
+use crate::form::Went;
 use crate::pages::password::words;
 use crate::pages::{layout, message, show, work};
 use crate::view::{Layout, Place, When};
@@ -52,10 +53,6 @@ pub(crate) async fn get(State(app): State<Arc<App>>, MaySwitch(visitor): MaySwit
 async fn draw(app: &Arc<App>, status: StatusCode, name: &str, role: Role, error: Option<String>) -> Response {
     let (state, name) = (app.clone(), name.to_owned());
     let page = work(app, move |ctx| {
-        let once = || {
-            let random = |e| Error::surroundings(format!("the kernel gives no random bytes: {e}"), "try again");
-            state.form_once().map_err(random)
-        };
         let visitor = crate::visitor::Visitor::current();
         let (form_token, actor) = visitor.map_or_else(Default::default, |v| (v.form_token, v.actor));
         let mut rows = Vec::new();
@@ -65,13 +62,13 @@ async fn draw(app: &Arc<App>, status: StatusCode, name: &str, role: Role, error:
                 name: account.name,
                 role: account.role,
                 since: When::new(account.since, ctx.now()),
-                once: [once()?, once()?, once()?, once()?],
+                once: [state.form_once()?, state.form_once()?, state.form_once()?, state.form_once()?],
             });
         }
         Ok(Page {
             layout: layout(&state, "Accounts", Place::Accounts),
             form_token,
-            once: once()?,
+            once: state.form_once()?,
             rows,
             roles: Role::ALL,
             loopback: state.reach.loopback,
@@ -150,14 +147,14 @@ async fn done(
 ) -> Response {
     let state = app.clone();
     let led = work(app, move |ctx| {
-        let led = state.once_made(&once, || act(ctx).map(|()| "/accounts".to_owned()));
+        let led = state.once(&once, "account", || act(ctx).map(|()| Went::to("/accounts")));
         match led {
             Err(e @ (Error::Mistake { .. } | Error::No { .. })) => Ok(Err(words(&e))),
             other => other.map(Ok),
         }
     });
     match led.await {
-        Ok(Ok(Some(place))) => (StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response(),
+        Ok(Ok(Some(went))) => went.answer(app),
         Ok(Ok(None)) => message::stale_form(app, "/accounts".to_owned()),
         Ok(Err(words)) => draw(app, StatusCode::UNPROCESSABLE_ENTITY, name, role, Some(words)).await,
         Err(response) => response,

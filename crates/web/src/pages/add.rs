@@ -210,7 +210,6 @@ fn draw(
     if let Some(draft) = &draft {
         command.push_str(&format!(" --draft {}", draft.id));
     }
-    let random = |e| Error::surroundings(format!("the kernel gives no random bytes: {e}"), "try again");
     Ok(Some(Box::new(Page {
         layout: layout(app, format!("Add {} to {server}", form.offer.title), Place::Servers),
         server: server.to_owned(),
@@ -226,7 +225,7 @@ fn draw(
         draft: draft.map(|d| d.title),
         command,
         form_token: visitor.form_token.clone(),
-        once: app.form_once().map_err(random)?,
+        once: app.form_once()?,
         lacks: visitor.lacks(Role::Edit),
     })))
 }
@@ -248,7 +247,7 @@ pub(crate) async fn post(
     let (state, back) = (app.clone(), format!("/add/{server}/{id}"));
     let done = work(&app, move |ctx| {
         let token = sent.get("once").unwrap_or_default();
-        let went = state.once_to(token, &format!("add {server} {id}"), || put(ctx, &visitor, &server, &id, &given));
+        let went = state.once(token, &format!("add {server} {id}"), || put(ctx, &visitor, &server, &id, &given));
         let wrong = match went {
             Ok(went) => return Ok(Ok(went)),
             Err(Not::Wrong(wrong)) => wrong,

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
-use axum::http::{Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
 use regrow_ops::compare::{self, Comparison};
 use regrow_ops::evidence;
 use regrow_ops::{Context, Error, revert as ops_revert};
 use serde::Deserialize;
 
 use crate::app::App;
+use crate::form::Went;
 use crate::outcome::verb_noun;
+use crate::pages::draft::start_build;
 use crate::pages::history::mark;
 use crate::pages::{layout, message, show, work};
 use crate::preview::Preview;
@@ -86,14 +88,13 @@ fn draw(app: &App, ctx: &Context, revision: &str, visitor: Visitor) -> regrow_op
     let (change, found) = compare::of_changeset(ctx, revision)?;
     let now = ctx.now();
     let proofs = evidence::of_revisions(ctx, &[&change.revision])?.remove(&change.revision).unwrap_or_default();
-    let random = |e| Error::surroundings(format!("the kernel gives no random bytes: {e}"), "try again");
     let touched = touched(&found);
     let mut servers = Vec::new();
     for name in touched.iter().take(SERVERS) {
         let mut actions = Vec::new();
         for (verb, label) in [("build", "Build"), ("trial", "Trial"), ("switch", "Switch")] {
             let lacks = visitor.lacks(needed(&Method::POST, &format!("/server/{name}/{verb}")));
-            actions.push((verb, label, app.form_once().map_err(random)?, lacks));
+            actions.push((verb, label, app.form_once()?, lacks));
         }
         servers.push(Server { name: name.clone(), actions });
     }
@@ -121,7 +122,7 @@ fn draw(app: &App, ctx: &Context, revision: &str, visitor: Visitor) -> regrow_op
         servers,
         revert_lacks: visitor.lacks(needed(&Method::POST, "/changeset/x/revert")),
         form_token: visitor.form_token,
-        once: app.form_once().map_err(random)?,
+        once: app.form_once()?,
     }))
 }
 
@@ -158,14 +159,16 @@ pub(crate) async fn revert(
         return message::missing(&app, "There is no such changeset.");
     }
     let (state, back) = (app.clone(), format!("/changeset/{revision}"));
-    let made = work(&app, move |ctx| state.once_made(&sent.once, || Ok(ops_revert(ctx, &revision)?.draft.id)));
-    match made.await {
-        Ok(Some(id)) => {
+    let made = work(&app, move |ctx| {
+        state.once(&sent.once, "revert", || {
+            let id = ops_revert(ctx, &revision)?.draft.id;
+            start_build(ctx, &id);
             // From here on this browser works on the draft.
-            let cookie = format!("{}={id}; Path=/; HttpOnly; SameSite=Strict", app.draft_cookie);
-            (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/draft/{id}")), (header::SET_COOKIE, cookie)])
-                .into_response()
-        }
+            Ok::<_, Error>(Went::to(format!("/draft/{id}")).with_draft(&id))
+        })
+    });
+    match made.await {
+        Ok(Some(went)) => went.answer(&app),
         Ok(None) => message::stale_form(&app, back),
         Err(response) => response,
     }

@@ -19,7 +19,7 @@ use regrow_ops::{Context, Error};
 use crate::app::App;
 use crate::form::{Own, Sent, Went};
 use crate::outcome::sentence;
-use crate::pages::drafts::{disk_words, random};
+use crate::pages::drafts::disk_words;
 use crate::pages::edit::{ConflictRow, decisions};
 use crate::pages::{layout, message, show, work};
 use crate::preview::Preview;
@@ -120,7 +120,7 @@ fn draw(app: &App, ctx: &Context, visitor: &Visitor, id: &str) -> regrow_ops::Re
     Ok(Box::new(Page {
         layout: layout(app, draft.title.clone(), Place::Drafts),
         session: visitor.form_token.clone(),
-        once: app.form_once().map_err(random)?,
+        once: app.form_once()?,
         message: suggested(ctx, id, &found),
         preview: Preview::new(&found),
         open: conflicts.iter().filter(|c| c.choice.is_none()).count(),
@@ -167,7 +167,7 @@ fn draw_disk(app: &App, ctx: &Context, visitor: &Visitor) -> regrow_ops::Result<
     Ok(Box::new(Page {
         layout: layout(app, title, Place::Drafts),
         session: visitor.form_token.clone(),
-        once: app.form_once().map_err(random)?,
+        once: app.form_once()?,
         message: if disk.is_some() { suggested(ctx, DISK, &found) } else { String::new() },
         preview: Preview::new(&found),
         open: 0,
@@ -216,7 +216,7 @@ fn draw_conflicts(app: &App, ctx: &Context, visitor: &Visitor, id: &str) -> regr
     Ok(Conflicts {
         layout: layout(app, "Keys to decide", Place::Drafts),
         session: visitor.form_token.clone(),
-        once: app.form_once().map_err(random)?,
+        once: app.form_once()?,
         id: id.to_owned(),
         title,
         open: match (open, found.len()) {
@@ -241,7 +241,7 @@ pub(crate) async fn decide(
 ) -> Response {
     let (state, back) = (app.clone(), format!("/draft/{id}/conflicts"));
     let done = work(&app, move |ctx| {
-        let decided = state.once_to(sent.get("once").unwrap_or_default(), "decide", || {
+        let decided = state.once(sent.get("once").unwrap_or_default(), "decide", || {
             let left = drafts::decide(ctx, &id, &decisions(&sent))?;
             start_build(ctx, &id);
             let open = left.iter().any(|c| c.choice.is_none());
@@ -290,7 +290,7 @@ pub(crate) async fn post(
     let done = work(&app, move |ctx| {
         let action = format!("{what} {id} {}", sent.get("server").unwrap_or_default());
         let token = sent.get("once").unwrap_or_default();
-        gone_is_none(state.once_to(token, &action, || act(ctx, &visitor, &id, &what, &sent)))
+        gone_is_none(state.once(token, &action, || act(ctx, &visitor, &id, &what, &sent)))
     });
     match done.await {
         Ok(Some(Some(went))) => went.answer(&app),

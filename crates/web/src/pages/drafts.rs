@@ -59,11 +59,6 @@ pub(crate) async fn get(State(app): State<Arc<App>>, visitor: Visitor) -> Respon
     }
 }
 
-/// The error of a kernel without random bytes.
-pub(crate) fn random(e: std::io::Error) -> Error {
-    Error::surroundings(format!("the kernel gives no random bytes: {e}"), "try again")
-}
-
 fn draw(app: &App, ctx: &Context, visitor: &Visitor) -> regrow_ops::Result<Page> {
     let report = drafts::report(ctx)?;
     let now = ctx.now();
@@ -83,7 +78,7 @@ fn draw(app: &App, ctx: &Context, visitor: &Visitor) -> regrow_ops::Result<Page>
     Ok(Page {
         layout: layout(app, "Drafts", Place::Drafts),
         session: visitor.form_token.clone(),
-        once: app.form_once().map_err(random)?,
+        once: app.form_once()?,
         lacks: visitor.lacks(Role::Edit),
         disk: report.disk.map(|d| (disk_words(&d), d.newest.map(|at| When::new(at, now)))),
         drafts: report.drafts.into_iter().map(row).collect(),
@@ -95,7 +90,7 @@ fn draw(app: &App, ctx: &Context, visitor: &Visitor) -> regrow_ops::Result<Page>
 pub(crate) async fn post(State(app): State<Arc<App>>, MayEdit(visitor): MayEdit, Own(sent): Own) -> Response {
     let state = app.clone();
     let done = work(&app, move |ctx| {
-        state.once_to(sent.get("once").unwrap_or_default(), "new draft", || {
+        state.once(sent.get("once").unwrap_or_default(), "new draft", || {
             let draft = drafts::create(ctx, sent.get("title"), &visitor.actor)?;
             acts::record(ctx, &Act::new("draft", format!("began the draft {}: {}", draft.id, draft.title)));
             Ok::<_, Error>(Went::to("/").with_draft(&draft.id))

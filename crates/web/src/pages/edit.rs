@@ -69,7 +69,7 @@ pub(crate) async fn post(State(app): State<Arc<App>>, MayEdit(visitor): MayEdit,
     let (state, form, to, who) = (app.clone(), sent.clone(), then.clone(), visitor.clone());
     let done = work(&app, move |ctx| {
         let token = form.get("once").unwrap_or_default().to_owned();
-        let went = state.once_to(&token, "edit", || perform(ctx, &who, &form, &asked, &to));
+        let went = state.once(&token, "edit", || perform(ctx, &who, &form, &asked, &to));
         match went {
             Err(Stop::Error(e)) => Err(e),
             other => Ok(other.map_err(|stop| match stop {
@@ -290,13 +290,7 @@ async fn again(app: Arc<App>, visitor: Visitor, sent: Sent, refused: Vec<Refused
     let then = sent.then().unwrap_or_else(|| "/".to_owned());
     let once = match app.form_once() {
         Ok(once) => once,
-        Err(e) => {
-            return message::trouble(
-                &app,
-                &Error::surroundings(format!("the kernel gives no random bytes: {e}"), "try again"),
-                true,
-            );
-        }
+        Err(e) => return message::trouble(&app, &e, true),
     };
     let named = |key: &str| {
         let candidates = [format!("f:{key}"), format!("rename:{key}"), "value".to_owned(), "text".to_owned()];
@@ -438,13 +432,7 @@ impl ConflictRow {
 fn clash(app: &App, visitor: &Visitor, sent: &Sent, conflicts: &[Conflict]) -> Response {
     let once = match app.form_once() {
         Ok(once) => once,
-        Err(e) => {
-            return message::trouble(
-                app,
-                &Error::surroundings(format!("the kernel gives no random bytes: {e}"), "try again"),
-                true,
-            );
-        }
+        Err(e) => return message::trouble(app, &e, true),
     };
     let page = ClashPage {
         layout: layout(app, "Changed by somebody else, too", Place::Drafts),

@@ -8,8 +8,9 @@ use axum::extract::{Form, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
+use regrow_ops::Context;
+use regrow_ops::accounts::Role;
 use regrow_ops::jobs::{self, Job, JobId};
-use regrow_ops::{Context, Error};
 use serde::Deserialize;
 
 use crate::app::App;
@@ -59,13 +60,48 @@ pub(crate) fn watch(job: &Job, events: &[jobs::Entry], now: Timestamp) -> (Watch
     let watch = Watch {
         id: job.id,
         running: state == jobs::State::Running,
-        judges: matches!(&*job.verb, "trial" | "switch" | "rollback"),
+        judges: job.verb == "trial" || goes_back(&job.verb),
         last: track.last(),
         rows: track.rows(now).to_vec(),
         checks: track.checks(now).to_vec(),
         countdown: track.countdown(goes_back(&job.verb), now),
     };
     (watch, Outcome::new(job, state, &result), Report::new(&result))
+}
+
+/// A job as the pages of a trial and of a switch show it; empty where there was none.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) watch: Option<Watch>,
+    pub(crate) outcome: Outcome,
+    pub(crate) report: Report,
+    /// As in [`Job::result`].
+    pub(crate) result: serde_json::Value,
+}
+
+impl Found {
+    /// The job of a server that was asked for, else the last one with one of these verbs.
+    pub(crate) fn of(ctx: &Context, server: &str, asked: Option<JobId>, verbs: &[&str]) -> regrow_ops::Result<Found> {
+        let id = match asked {
+            Some(id) => Some(id),
+            None => jobs::list(ctx, Some(server), 30)?.into_iter().find(|j| verbs.contains(&&*j.verb)).map(|j| j.id),
+        };
+        let found = match id {
+            Some(id) => read(ctx, id)?.filter(|(job, _)| job.server.as_deref() == Some(server)),
+            None => None,
+        };
+        let Some((job, events)) = found else {
+            let (outcome, report) = (Outcome::nothing(), Report::default());
+            return Ok(Found { watch: None, outcome, report, result: serde_json::Value::Null });
+        };
+        let (watch, outcome, report) = watch(&job, &events, ctx.now());
+        Ok(Found { watch: Some(watch), outcome, report, result: job.result })
+    }
+
+    /// Whether it runs now.
+    pub(crate) fn running(&self) -> bool {
+        self.watch.as_ref().is_some_and(|w| w.running)
+    }
 }
 
 #[derive(Debug, Template)]
@@ -111,6 +147,14 @@ pub(crate) struct Sent {
     session: String,
 }
 
+/// What became of a press of the Stop button.
+enum Stop {
+    Asked,
+    Missing,
+    /// The job changes what is online.
+    Forbidden,
+}
+
 /// The Stop button: asks a job to end early, and goes back to its page. Pressing it twice changes nothing.
 pub(crate) async fn stop(
     State(app): State<Arc<App>>,
@@ -123,13 +167,16 @@ pub(crate) async fn stop(
         return message::foreign_form(&app);
     }
     let Ok(id) = id.parse::<JobId>() else { return message::missing(&app, "A job has a number.") };
-    let stopped = work(&app, move |ctx| match jobs::stop(ctx, id) {
-        Err(e @ Error::Mistake { .. }) => Ok(Err(format!("{e}."))),
-        other => other.map(Ok),
+    let may_switch = visitor.may(Role::Switch);
+    let stopped = work(&app, move |ctx| match jobs::get(ctx, id)? {
+        None => Ok(Stop::Missing),
+        Some(job) if goes_back(&job.verb) && !may_switch => Ok(Stop::Forbidden),
+        Some(_) => jobs::stop(ctx, id).map(|_| Stop::Asked),
     });
     match stopped.await {
-        Ok(Ok(_)) => (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/job/{id}"))]).into_response(),
-        Ok(Err(words)) => message::missing(&app, &words),
+        Ok(Stop::Asked) => (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/job/{id}"))]).into_response(),
+        Ok(Stop::Missing) => message::missing(&app, &format!("There is no job {id}.")),
+        Ok(Stop::Forbidden) => message::forbidden(&app, &visitor, Role::Switch),
         Err(response) => response,
     }
 }

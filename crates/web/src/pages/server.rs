@@ -8,14 +8,15 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, Query, State};
-use axum::http::{Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
 use regrow_ops::jobs::{self, JobId, Task};
 use regrow_ops::wanted::Wanted;
 use regrow_ops::{Context, Error, Kind, changes, evidence, online};
 use serde::Deserialize;
 
 use crate::app::App;
+use crate::form::Went;
 use crate::look::{Around, Look, Proof};
 use crate::outcome::{Report, verb_noun};
 use crate::pages::history::Change;
@@ -147,10 +148,9 @@ fn actions(app: &App, name: &str, look: &Look, mistakes: bool) -> regrow_ops::Re
     // A server that is online but no longer in the text cannot be made, only gone back with.
     let gone = look.text.is_none();
     let mistakes = mistakes || gone;
-    let random = |e| Error::surroundings(format!("the kernel gives no random bytes: {e}"), "try again");
     let mut actions = Vec::new();
     let mut add = |verb, label: String, does: &str, command: String, at: Option<String>, main, impossible| {
-        let once = app.form_once().map_err(random)?;
+        let once = app.form_once()?;
         actions.push(Action { verb, label, does: does.to_owned(), command, once, at, main, impossible });
         Ok::<_, Error>(())
     };
@@ -264,17 +264,17 @@ async fn submit(
         if !known(ctx, &server)? {
             return Err(Error::mistake(format!("there is no server {server}")));
         }
-        state.once(&sent.once, || start(ctx, verb, &server, &sent))
+        state.once(&sent.once, verb, || {
+            let job = start(ctx, verb, &server, &sent)?;
+            Ok::<_, Error>(Went::to(match verb {
+                "trial" => format!("/server/{server}/trial?job={job}"),
+                "switch" | "rollback" => format!("/server/{server}/switch?job={job}"),
+                _ => format!("/job/{job}"),
+            }))
+        })
     });
     match started.await {
-        Ok(Some(job)) => {
-            let place = match verb {
-                "trial" => format!("/server/{name}/trial?job={job}"),
-                "switch" | "rollback" => format!("/server/{name}/switch?job={job}"),
-                _ => format!("/job/{job}"),
-            };
-            (StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response()
-        }
+        Ok(Some(went)) => went.answer(&app),
         Ok(None) => message::stale_form(&app, format!("/server/{name}")),
         Err(response) => response,
     }

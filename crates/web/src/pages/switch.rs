@@ -8,7 +8,7 @@ use axum::extract::{Form, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use regrow_ops::accounts::Role;
-use regrow_ops::jobs::{self, JobId};
+use regrow_ops::jobs::JobId;
 use regrow_ops::online::{self, Phase, journal::Step};
 use regrow_ops::wanted::Wanted;
 use regrow_ops::{Context, Error, Kind, changes, evidence};
@@ -100,7 +100,7 @@ impl After {
         let journal = online::read_journal(&ctx.home().server(server))?;
         let back = (result["held"] == true).then(|| result["to_revision"].as_str().map(Digest::new)).flatten();
         let previous = journal.previous().map(|p| Digest::new(&p.generation.candidate.revision));
-        let once = app.form_once().map_err(|e| Error::surroundings(format!("no random bytes: {e}"), "try again"))?;
+        let once = app.form_once()?;
         Ok(After { back, previous, once })
     }
 }
@@ -179,29 +179,13 @@ fn draw(
         }
     }
     let journal = online::read_journal(&ctx.home().server(&name))?;
-    let found = match asked.job {
-        Some(job) => job::read(ctx, job)?.filter(|(job, _)| job.server.as_deref() == Some(&*name)),
-        None => {
-            let mut last = jobs::list(ctx, Some(&name), 30)?.into_iter();
-            match last.find(|j| matches!(&*j.verb, "switch" | "rollback")) {
-                Some(job) => job::read(ctx, job.id)?,
-                None => None,
-            }
-        }
-    };
-    let (watch, outcome, report, result) = match &found {
-        Some((job, events)) => {
-            let (watch, outcome, report) = job::watch(job, events, now);
-            (Some(watch), outcome, report, job.result.clone())
-        }
-        None => (None, Outcome::nothing(), Report::default(), serde_json::Value::Null),
-    };
-    let running = watch.as_ref().is_some_and(|w| w.running);
-    let after = After::of(app, ctx, &name, (!running).then_some(&result))?;
+    let found = job::Found::of(ctx, &name, asked.job, &["switch", "rollback"])?;
+    let running = found.running();
+    let after = After::of(app, ctx, &name, (!running).then_some(&found.result))?;
     Ok(Ok(Box::new(Page {
         layout: layout(app, format!("Switch {name}"), Place::Servers),
         form_token: visitor.form_token.clone(),
-        once: app.form_once().map_err(|e| Error::surroundings(format!("no random bytes: {e}"), "try again"))?,
+        once: app.form_once()?,
         subject: subject.unwrap_or_default(),
         held: commit.as_deref().and_then(|c| journal.held(c)).map(|h| HeldView::new(h, now)),
         at: commit.clone(),
@@ -212,9 +196,9 @@ fn draw(
         running,
         decide: Decide::of(ctx, &name)?,
         server: name,
-        watch,
-        outcome,
-        report,
+        watch: found.watch,
+        outcome: found.outcome,
+        report: found.report,
         after,
     })))
 }

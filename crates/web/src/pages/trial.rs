@@ -7,7 +7,7 @@ use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use regrow_ops::jobs::{self, JobId};
+use regrow_ops::jobs::JobId;
 use regrow_ops::trial::keep::{self, Link};
 use regrow_ops::wanted::{Wanted, short};
 use regrow_ops::{Context, Error, drafts};
@@ -122,30 +122,16 @@ fn draw(
         Err(e) => return Err(e),
     };
     let revision = text.revision(ctx, Some(&name))?;
-    let found = match asked.job {
-        Some(job) => job::read(ctx, job)?.filter(|(job, _)| job.server.as_deref() == Some(&*name)),
-        None => match jobs::list(ctx, Some(&name), 30)?.into_iter().find(|j| j.verb == "trial") {
-            Some(job) => job::read(ctx, job.id)?,
-            None => None,
-        },
-    };
-    let now = ctx.now();
-    let (watch, outcome, report, result) = match &found {
-        Some((job, events)) => {
-            let (watch, outcome, report) = job::watch(job, events, now);
-            (Some(watch), outcome, report, job.result.clone())
-        }
-        None => (None, Outcome::nothing(), Report::default(), serde_json::Value::Null),
-    };
-    let running = watch.as_ref().is_some_and(|w| w.running);
+    let found = job::Found::of(ctx, &name, asked.job, &["trial"])?;
+    let running = found.running();
     let console = match keep::console(ctx, &name, 0)? {
         Some((text, _)) => text,
-        None => result["console"].as_str().unwrap_or_default().to_owned(),
+        None => found.result["console"].as_str().unwrap_or_default().to_owned(),
     };
     Ok(Ok(Box::new(Page {
         layout: layout(app, format!("Trial of {name}"), Place::Servers),
         form_token: visitor.form_token.clone(),
-        once: app.form_once().map_err(|e| Error::surroundings(format!("no random bytes: {e}"), "try again"))?,
+        once: app.form_once()?,
         what: match &draft {
             Some(draft) => format!("draft {}", draft.title),
             None if revision.edited => "what is on disk".to_owned(),
@@ -163,9 +149,9 @@ fn draw(
         impossible,
         running,
         console,
-        watch,
-        outcome,
-        report,
+        watch: found.watch,
+        outcome: found.outcome,
+        report: found.report,
     })))
 }
 

@@ -19,9 +19,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use regrow_config::objects::form::Refused;
 use regrow_config::objects::{Difference, Field, Object, Objects};
+use regrow_ops::Context;
 use regrow_ops::accounts::Role;
 use regrow_ops::objects::{self as ops, Text, Touch, View};
-use regrow_ops::{Context, Error};
 use serde::Deserialize;
 
 use crate::app::App;
@@ -462,7 +462,7 @@ fn lacks(visitor: &Visitor) -> Option<String> {
 }
 
 fn once(app: &App) -> regrow_ops::Result<String> {
-    app.form_once().map_err(|e| Error::surroundings(format!("the kernel gives no random bytes: {e}"), "try again"))
+    app.form_once()
 }
 
 #[cfg(test)]
