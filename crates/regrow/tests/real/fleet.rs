@@ -125,6 +125,13 @@ impl Real {
         self.fleet.join("servers/web1").join(name)
     }
 
+    /// Writes a file of the fleet, with its directory.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.fleet.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
     /// What git says in the fleet.
     pub(crate) fn git(&self, args: &[&str]) -> String {
         let output = Command::new("git").arg("-C").arg(&self.fleet).args(args).output().unwrap();

@@ -55,6 +55,22 @@ fn one_revision_gives_one_image_in_any_home_and_one_byte_gives_another() {
     let uncached = real.json_in(&a, &["build", "web1", "--no-cache"], 0);
     assert_eq!(first, uncached["image"], "built again without any cached layer");
     assert!(uncached["layers"].as_array().unwrap().iter().all(|l| l["cached"] == false), "{uncached}");
+
+    // The fleet's own entries take the place of those with shortcuts: the programs themselves give the same image.
+    for (name, text) in [
+        ("ca-certificates", include_str!("../../../../catalog/ca-certificates.toml")),
+        ("postgresql", include_str!("../../../../catalog/postgresql.toml")),
+    ] {
+        let (before, shortcut) = text.split_once("[build.shortcut.").unwrap();
+        let after = shortcut.splitn(3, "'''").nth(2).unwrap();
+        real.write(&format!("catalog/{name}.toml"), &format!("{before}{after}"));
+    }
+    let slow = real.json_in(&b, &["build", "web1"], 0);
+    assert!(
+        slow["layers"].as_array().unwrap().iter().any(|l| l["cached"] == false),
+        "the shortcuts are in no key: {slow}"
+    );
+    assert_eq!(first, slow["image"], "with the programs that the shortcuts stand in for");
 }
 
 #[test]
