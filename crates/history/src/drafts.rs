@@ -160,21 +160,7 @@ impl Repo {
             };
             files.push((full, entry));
         }
-        let data = Data { owner: change.owner.to_owned(), created: change.created, data: change.data.clone() };
-        let data = serde_json::to_string(&data).map_err(|_| Error::Answer("the draft's data"))?;
-        let title = one_line(change.title);
-        let who = Identity { name: identity::clean(change.owner), email: "draft@regrow".to_owned() };
-        let (tip, _) = import.commit(&NewCommit {
-            author: &who,
-            committer: &who,
-            authored: change.created.as_second(),
-            committed: change.at.as_second(),
-            message: &format!("{title}\n\n{DATA}{data}"),
-            parent: Some(change.base),
-            files_of: Some(change.files_of),
-            files: &files,
-        })?;
-        import.finish()?;
+        let tip = make(import, change, &files)?;
         let none = "0".repeat(tip.len());
         let old = change.expected.unwrap_or(&none);
         self.swap(&[format!("update {DRAFTS}{} {tip} {old}", change.id)], change.id)?;
@@ -215,30 +201,21 @@ impl Repo {
         self.swap(&lines, id)
     }
 
-    /// Removes the ref of a draft that has landed.
-    pub(crate) fn landed_draft(&self, id: &str, tip: &str) -> String {
-        let _ = self;
-        format!("delete {DRAFTS}{id} {tip}")
-    }
-
     /// The same draft with another time.
     fn again(&self, draft: &DraftRef, at: Timestamp) -> Result<String> {
-        let data = Data { owner: draft.owner.clone(), created: draft.created, data: draft.data.clone() };
-        let data = serde_json::to_string(&data).map_err(|_| Error::Answer("the draft's data"))?;
-        let who = Identity { name: identity::clean(&draft.owner), email: "draft@regrow".to_owned() };
-        let mut import = Import::start(self)?;
-        let (tip, _) = import.commit(&NewCommit {
-            author: &who,
-            committer: &who,
-            authored: draft.created.as_second(),
-            committed: at.as_second(),
-            message: &format!("{}\n\n{DATA}{data}", one_line(&draft.title)),
-            parent: Some(&draft.base),
-            files_of: Some(&draft.tip),
-            files: &[],
-        })?;
-        import.finish()?;
-        Ok(tip)
+        let change = DraftChange {
+            id: &draft.id,
+            expected: None,
+            base: &draft.base,
+            files_of: &draft.tip,
+            title: &draft.title,
+            owner: &draft.owner,
+            created: draft.created,
+            at,
+            data: &draft.data,
+            files: &BTreeMap::new(),
+        };
+        make(Import::start(self)?, &change, &[])
     }
 
     /// Moves refs, all or none.
@@ -328,6 +305,33 @@ impl Repo {
         };
         if path.split('/').any(bad) { Err(Error::BadPath(path.to_owned())) } else { Ok(self.full(path)) }
     }
+}
+
+/// What removes the ref of a draft that has landed, for [`Repo::swap_refs`].
+pub(crate) fn landed(id: &str, tip: &str) -> String {
+    format!("delete {DRAFTS}{id} {tip}")
+}
+
+/// A file as fast-import takes it: full path, and mode and blob unless it is removed.
+type ImportFile = (String, Option<(String, String)>);
+
+/// Makes the commit of a draft; nothing refers to it yet.
+fn make(mut import: Import<'_>, change: &DraftChange<'_>, files: &[ImportFile]) -> Result<String> {
+    let data = Data { owner: change.owner.to_owned(), created: change.created, data: change.data.clone() };
+    let data = serde_json::to_string(&data).map_err(|_| Error::Answer("the draft's data"))?;
+    let who = Identity { name: identity::clean(change.owner), email: "draft@regrow".to_owned() };
+    let (tip, _) = import.commit(&NewCommit {
+        author: &who,
+        committer: &who,
+        authored: change.created.as_second(),
+        committed: change.at.as_second(),
+        message: &format!("{}\n\n{DATA}{data}", one_line(change.title)),
+        parent: Some(change.base),
+        files_of: Some(change.files_of),
+        files,
+    })?;
+    import.finish()?;
+    Ok(tip)
 }
 
 fn parse(name: &str, tip: &str, parent: &str, changed: &str, message: &str) -> Option<DraftRef> {

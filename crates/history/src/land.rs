@@ -21,6 +21,7 @@ use regrow_host::fs;
 use regrow_host::lock::{FileLock, Wait};
 use serde::{Deserialize, Serialize};
 
+use crate::drafts;
 use crate::error::{Error, Result};
 use crate::identity::{self, Identity};
 use crate::import::{Import, NewCommit};
@@ -145,7 +146,7 @@ impl Repo {
         let none = "0".repeat(journal.commit.len());
         let mut moves = vec![format!("update {branch} {} {}", journal.commit, old.unwrap_or(&none))];
         if let Some((id, tip)) = landing.draft {
-            moves.push(self.landed_draft(id, tip));
+            moves.push(drafts::landed(id, tip));
         }
         if let Some(failed) = self.swap_refs(&moves, &format!("regrow: {subject}"))? {
             fs::remove_file(self.git_dir.join(JOURNAL))?;

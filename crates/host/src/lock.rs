@@ -26,6 +26,14 @@ pub struct FileLock {
     path: PathBuf,
 }
 
+impl Drop for FileLock {
+    /// Lets go of it, also of what a child just started elsewhere in this program has inherited and not closed yet:
+    /// otherwise whoever is told that it is free might find it held.
+    fn drop(&mut self) {
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
 impl FileLock {
     /// Takes `path` for one holder. `Ok(None)` if it is held and `wait` is [`Wait::No`].
     pub fn exclusive(path: impl AsRef<Path>, wait: Wait) -> Result<Option<FileLock>> {
@@ -138,6 +146,18 @@ pub fn sweep(parent: impl AsRef<Path>) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_let_go_is_free_though_a_child_has_inherited_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        let lock = FileLock::exclusive(&path, Wait::No).unwrap().unwrap();
+        // As in a child between fork and exec.
+        let inherited = lock.file.try_clone().unwrap();
+        drop(lock);
+        assert!(FileLock::exclusive(&path, Wait::No).unwrap().is_some());
+        drop(inherited);
+    }
 
     #[test]
     fn a_second_holder_is_refused_until_the_first_lets_go() {

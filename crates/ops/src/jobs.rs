@@ -24,6 +24,7 @@ use crate::Answer;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::evidence::words;
+use crate::home::ServerLock;
 
 pub use task::Task;
 pub use worker::{launch, stop, worker};
@@ -156,9 +157,16 @@ impl About {
 /// Those of the work; [`Error::Busy`] if another job has the server and [`About::wait`] says no. If only the record
 /// cannot be written, the work is done all the same.
 pub fn run<T: Answer>(ctx: &Context, about: &About, work: impl FnOnce(&Context) -> Result<T>) -> Result<T> {
-    let _lock = take(ctx, about)?;
+    let lock = take(ctx, about)?;
     let recorder = Arc::new(Recording::begin(ctx, about)?);
-    let answer = work(&ctx.with_progress(recorder.clone()));
+    perform(lock, &recorder, || work(&ctx.with_progress(recorder.clone())))
+}
+
+/// Does the work and tells its end. The server is free again before anybody hears of it: who waits for the end of a job
+/// may begin the next one.
+fn perform<T: Answer>(lock: Option<ServerLock>, recorder: &Recording, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let answer = work();
+    drop(lock);
     recorder.end(&answer);
     answer
 }
@@ -189,10 +197,7 @@ fn start_as<T: Answer>(
     let ctx = ctx.with_progress(recorder.clone());
     let thread = std::thread::Builder::new().name(format!("job-{job}")).spawn({
         let recorder = recorder.clone();
-        move || {
-            let _lock = lock;
-            recorder.end(&caught(|| work(&ctx)));
-        }
+        move || drop(perform(lock, &recorder, || caught(|| work(&ctx))))
     });
     if let Err(e) = thread {
         let error = Error::File(regrow_host::FsError::new("start a thread for", format!("job {job}"), e));
@@ -208,7 +213,7 @@ fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-fn take(ctx: &Context, about: &About) -> Result<Option<crate::home::ServerLock>> {
+fn take(ctx: &Context, about: &About) -> Result<Option<ServerLock>> {
     let Some(server) = &about.server else { return Ok(None) };
     if let Some(fleet) = ctx.fleet_optional() {
         ctx.home().claim(server, fleet)?;
@@ -558,6 +563,15 @@ mod tests {
         assert!(matches!(&e, Error::Busy { holder, .. } if holder.starts_with("build, by tester")), "{e}");
         go.send(()).unwrap();
         assert!(subscribe(&ctx, job, 0).unwrap().all(|e| e.is_ok()));
+    }
+
+    #[test]
+    fn who_hears_of_the_end_finds_the_server_free() {
+        let (_dir, ctx) = context();
+        for _ in 0..50 {
+            let job = start(&ctx, "build", Some("web1"), |_| Ok(serde_json::Value::Null)).unwrap();
+            assert!(subscribe(&ctx, job, 0).unwrap().all(|e| e.is_ok()));
+        }
     }
 
     #[test]

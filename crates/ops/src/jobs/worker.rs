@@ -15,7 +15,7 @@ use rusqlite::OptionalExtension;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
-use super::{JobId, Recording, Task, What, append, caught, process_identity, start_as, take};
+use super::{JobId, Recording, Task, What, append, caught, perform, process_identity, start_as, take};
 use crate::context::Context;
 use crate::error::{Error, Result};
 
@@ -109,7 +109,7 @@ pub fn worker(ctx: &Context) -> Result<()> {
     };
     let about = order.task.about();
     let begun = take(&ctx, &about).and_then(|lock| Ok((lock, Arc::new(Recording::begin(&ctx, &about)?))));
-    let (_lock, recorder) = match begun {
+    let (lock, recorder) = match begun {
         Ok(begun) => begun,
         Err(Error::Busy { server, holder }) => {
             say(&Said::Busy { server, holder });
@@ -123,7 +123,8 @@ pub fn worker(ctx: &Context) -> Result<()> {
     };
     say(&Said::Job(recorder.job));
     let ctx = ctx.with_progress(recorder.clone());
-    recorder.end(&caught(|| order.task.perform(&ctx)));
+    // How it ended is in the record.
+    let _ = perform(lock, &recorder, || caught(|| order.task.perform(&ctx)));
     Ok(())
 }
 
