@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::identity::{self, Identity};
 use crate::import::{Import, NewCommit};
+use crate::locks;
 use crate::repo::Repo;
 use crate::{PathChange, log};
 
@@ -233,7 +234,21 @@ impl Repo {
     ///
     /// Git is told to commit only once it holds the locks of all refs: if we are killed before, it gives up by itself;
     /// if after, whoever sees the lock of a ref knows that it is just being moved.
+    ///
+    /// Locks that others hold are waited for; those that a killed git left are removed.
     pub(crate) fn swap_refs(&self, lines: &[String], reason: &str) -> Result<Option<Output>> {
+        // No more locks than these are taken: one for each ref, HEAD's, and that of the packed ones.
+        for _ in 0..lines.len() + 2 {
+            let failed = self.try_to_swap_refs(lines, reason)?;
+            match failed.as_ref().and_then(|failed| locks::in_the_way(&failed.stderr)) {
+                Some(lock) => locks::settle(&self.fleet.join(lock))?,
+                None => return Ok(failed),
+            }
+        }
+        self.try_to_swap_refs(lines, reason)
+    }
+
+    fn try_to_swap_refs(&self, lines: &[String], reason: &str) -> Result<Option<Output>> {
         let program = self.call(&["update-ref", "-m", &one_line(reason), "--stdin"]);
         let broken = |source| program::Error::Run { program: "git".to_owned(), source };
         let mut command = program.command();

@@ -14,7 +14,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use regrow_host::fs;
@@ -25,6 +24,7 @@ use crate::drafts;
 use crate::error::{Error, Result};
 use crate::identity::{self, Identity};
 use crate::import::{Import, NewCommit};
+use crate::locks::{self, IndexLock};
 use crate::repo::{Head, Repo};
 
 /// The change of one file.
@@ -90,6 +90,8 @@ struct JournalFile {
 
 const JOURNAL: &str = "regrow-landing.json";
 const LOCK: &str = "regrow-landing.lock";
+/// The copy of the index that is worked on.
+const COPY: &str = "regrow-index";
 
 impl Repo {
     /// Lands one changeset. See the module for its guarantees.
@@ -254,7 +256,7 @@ fn recover_locked(repo: &Repo) -> Result<()> {
     let path = repo.git_dir.join(JOURNAL);
     let Some(json) = fs::read_optional(&path)? else { return Ok(()) };
     if let Ok(journal) = serde_json::from_slice::<Journal>(&json) {
-        wait_for_ref(repo, &journal.branch)?;
+        settle_refs(repo, &journal.branch)?;
         let head = repo.head()?;
         // If the person has switched branches or committed since, git has already brought the files along.
         if head.branch.as_ref() == Some(&journal.branch) && head.commit.as_ref() == Some(&journal.commit) {
@@ -264,14 +266,11 @@ fn recover_locked(repo: &Repo) -> Result<()> {
     Ok(fs::remove_file(&path)?)
 }
 
-/// Waits while a git that outlived its caller moves the branch. A lock that stays is a dead one: nothing moves then.
-fn wait_for_ref(repo: &Repo, branch: &str) -> Result<()> {
-    let lock = repo.git.text(["rev-parse", "--git-path", &format!("{branch}.lock")])?;
-    let lock = repo.fleet.join(lock);
-    let until = Instant::now() + Duration::from_secs(3);
-    while lock.exists() && Instant::now() < until {
-        // No event tells that a file is gone where inotify is not; this is a millisecond in a rare moment.
-        std::thread::sleep(Duration::from_millis(1));
+/// Waits while a git that outlived its caller moves the branch, and takes away what a killed one left.
+fn settle_refs(repo: &Repo, branch: &str) -> Result<()> {
+    for name in [branch, "HEAD", "packed-refs"] {
+        let lock = repo.git.text(["rev-parse", "--git-path", &format!("{name}.lock")])?;
+        locks::settle(&repo.fleet.join(lock))?;
     }
     Ok(())
 }
@@ -306,10 +305,28 @@ fn follow(repo: &Repo, journal: &Journal, known: &BTreeMap<String, Vec<u8>>) -> 
             None => lines.push_str(&format!("0 {}\t{full}\0", "0".repeat(journal.commit.len()))),
         }
     }
-    repo.call(&["update-index", "-z", "--index-info"]).input(lines).run()?;
+    update_index(repo, lines)
+}
+
+/// Brings entries of the person's index along: in a copy, under a lock of ours that can be told from anybody else's.
+fn update_index(repo: &Repo, lines: String) -> Result<()> {
+    sweep(&repo.git_dir, COPY)?;
+    let _lock = IndexLock::take(&repo.git_dir)?;
+    let index = repo.git_dir.join("index");
+    let copy = fs::temporary_beside(&repo.git_dir.join(COPY));
+    let failed = |e| fs::Error::new("write", &index, e);
+    if index.exists() {
+        std::fs::copy(&index, &copy).map_err(failed)?;
+    }
+    let with_copy = |args: &[&str]| repo.call(args).env("GIT_INDEX_FILE", &copy);
+    with_copy(&["update-index", "-z", "--index-info"]).input(lines).run()?;
     // Records the files' times, so that `git status` need not read them. It may say "needs update": fine.
-    repo.call(&["update-index", "-q", "--refresh"]).output()?;
-    Ok(())
+    with_copy(&["update-index", "-q", "--refresh"]).output()?;
+    give_to_owner(repo, &copy);
+    // Renamed and not written anew: git compares the files' times with that of the index.
+    let renamed =
+        std::fs::File::open(&copy).and_then(|file| file.sync_all()).and_then(|()| std::fs::rename(&copy, &index));
+    Ok(renamed.map_err(failed)?)
 }
 
 /// Removes what killed writers of `name` left beside it. Only the holder of the lock writes there.

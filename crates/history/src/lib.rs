@@ -20,6 +20,7 @@ mod git;
 mod identity;
 mod import;
 pub mod land;
+mod locks;
 mod log;
 mod repo;
 mod revision;
