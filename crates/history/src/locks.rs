@@ -105,7 +105,9 @@ mod tests {
         std::fs::write(&lock, "").unwrap();
         let since = Instant::now();
         settle(&lock).unwrap();
-        assert!(!lock.exists() && since.elapsed() >= DEAD);
+        // The clock of files is some milliseconds behind the one that is read here.
+        let slack = Duration::from_millis(100);
+        assert!(!lock.exists() && since.elapsed() + slack >= DEAD);
         std::fs::write(&lock, "").unwrap();
         let path = lock.clone();
         let other = std::thread::spawn(move || std::fs::remove_file(path).unwrap());

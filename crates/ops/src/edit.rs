@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regrow_config::edit::{Edited, set_in_server, unset_in_server};
 use regrow_config::{Diagnostic, DiskFiles, Files, inputs_digest, load_server_names};
-use regrow_history::{Change, Landing, Repo};
+use regrow_history::{Change, Landing};
 use serde::Serialize;
 
 use crate::Answer;
@@ -66,7 +66,7 @@ fn edit(ctx: &Context, server: &str, key: &str, edit: Edit<'_>, message: &str) -
     if message.trim().is_empty() {
         return Err(Error::mistake_with("the message is empty", "say in a few words what the change is for: -m \"…\""));
     }
-    let repo = Repo::open(ctx.fleet()?)?;
+    let repo = ctx.repo()?;
     let head = repo.head()?;
     let disk = DiskFiles::new(ctx.fleet()?)?;
     if !load_server_names(&disk)?.iter().any(|name| name == server) {

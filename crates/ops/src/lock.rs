@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use regrow_archive::Archive;
 use regrow_config::{Fleet, LockFile, Server};
-use regrow_history::{Change, Landing, Repo};
+use regrow_history::{Change, Landing};
 use regrow_host::fs;
 use serde::Serialize;
 
@@ -156,13 +156,13 @@ fn write(
     after: Vec<u8>,
 ) -> Result<Option<String>> {
     let path = ctx.fleet()?.join(&report.file);
-    let repo = match Repo::open(ctx.fleet()?) {
+    let repo = match ctx.repo() {
         Ok(repo) => repo,
-        Err(regrow_history::Error::NoRepository(_)) => {
+        Err(Error::History(regrow_history::Error::NoRepository(_))) => {
             fs::write_atomic(path, &after)?;
             return Ok(None);
         }
-        Err(e) => return Err(e.into()),
+        Err(e) => return Err(e),
     };
     let head = repo.head()?;
     let below = concerning(server);

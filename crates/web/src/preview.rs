@@ -13,6 +13,7 @@
 //!
 //! Each layer can be folded and has its own address on the page: `#words`, `#effects`, `#keys`, `#text`.
 
+use regrow_config::edit::KeyChange;
 use regrow_ops::compare::{Comparison, Effects};
 
 use crate::view::{bytes, count, took};
@@ -28,10 +29,16 @@ pub(crate) struct Preview {
     pub(crate) effects: Vec<Effect>,
     /// The keys that differ, file by file.
     pub(crate) keys: Vec<File>,
+    /// How many keys are not shown.
+    pub(crate) cut_keys: usize,
     /// The unified diff, line by line.
     pub(crate) text: Vec<Line>,
     /// How many lines of the diff are not shown.
     pub(crate) cut: usize,
+    /// How many keys differ in how many files.
+    all_keys: (usize, usize),
+    /// How many lines come and go.
+    all_lines: (usize, usize),
 }
 
 /// What changes for one server, one role, or the fleet.
@@ -90,6 +97,8 @@ pub(crate) struct Line {
 const MOST_ITEMS: usize = 24;
 /// How many servers are shown one by one.
 const MOST_SERVERS: usize = 40;
+/// How many keys are shown, of all files together.
+const MOST_KEYS: usize = 400;
 /// How many lines of the diff, and how many bytes of one line, are shown.
 const MOST_LINES: usize = 1500;
 const MOST_BYTES: usize = 2000;
@@ -142,26 +151,29 @@ impl Preview {
             preview.unknown.push(not_locked(&unlocked));
         }
         preview.unknown.dedup();
-        preview.keys = found
-            .keys
-            .iter()
-            .map(|file| File {
-                path: file.path.clone(),
-                keys: file
-                    .keys
-                    .iter()
-                    .map(|k| Key {
-                        key: k.key.to_string(),
-                        before: k.before.as_deref().map(brief),
-                        after: k.after.as_deref().map(brief),
-                        line: k.line_after.or(k.line_before),
-                    })
-                    .collect(),
-            })
-            .collect();
-        let mut lines = found.text.lines();
-        preview.text = lines.by_ref().take(MOST_LINES).map(Line::new).collect();
-        preview.cut = lines.count();
+        preview.all_keys = (found.keys.iter().map(|f| f.keys.len()).sum(), found.keys.len());
+        let mut room = MOST_KEYS;
+        for file in &found.keys {
+            let shown: Vec<Key> = file.keys.iter().take(room).map(Key::new).collect();
+            room -= shown.len();
+            preview.cut_keys += file.keys.len() - shown.len();
+            // A file without keys has other changes; one whose keys have no room is not shown.
+            if !shown.is_empty() || file.keys.is_empty() {
+                preview.keys.push(File { path: file.path.clone(), keys: shown });
+            }
+        }
+        for (n, line) in found.text.lines().enumerate() {
+            match class(line) {
+                "add" => preview.all_lines.0 += 1,
+                "del" => preview.all_lines.1 += 1,
+                _ => {}
+            }
+            if n < MOST_LINES {
+                preview.text.push(Line::new(line));
+            } else {
+                preview.cut += 1;
+            }
+        }
         preview
     }
 
@@ -177,14 +189,14 @@ impl Preview {
 
     /// How many keys differ in how many files.
     pub(crate) fn keys_count(&self) -> String {
-        let keys = count(self.keys.iter().map(|f| f.keys.len()).sum(), "key", "keys");
-        format!("{keys} in {}", count(self.keys.len(), "file", "files"))
+        let (keys, files) = self.all_keys;
+        format!("{} in {}", count(keys, "key", "keys"), count(files, "file", "files"))
     }
 
     /// How many lines come and go.
     pub(crate) fn text_count(&self) -> String {
-        let of = |class| self.text.iter().filter(|l| l.class == class).count();
-        format!("{} in, {} out", count(of("add"), "line", "lines"), of("del"))
+        let (new, gone) = self.all_lines;
+        format!("{} in, {gone} out", count(new, "line", "lines"))
     }
 }
 
@@ -243,11 +255,6 @@ impl Effect {
         row("Accounts", effects.users.clone());
         row("Files", effects.files.iter().map(|f| format!("{} is {}", f.path, f.change)).collect());
         row("Kept data touched", effects.state.clone());
-        if let Some(image) = &effects.image {
-            let more = if image.bytes < 0 { "smaller" } else { "larger" };
-            let size = bytes(image.bytes.unsigned_abs());
-            row("Image", vec![format!("{} differ; {size} {more}", count(image.paths, "path", "paths"))]);
-        }
         if rows.is_empty() && effects.access_critical.is_empty() {
             return None;
         }
@@ -264,28 +271,44 @@ impl Effect {
     }
 }
 
+impl Key {
+    fn new(k: &KeyChange) -> Key {
+        Key {
+            key: k.key.to_string(),
+            before: k.before.as_deref().map(brief),
+            after: k.after.as_deref().map(brief),
+            line: k.line_after.or(k.line_before),
+        }
+    }
+}
+
+/// What a line of a unified diff is.
+fn class(line: &str) -> &'static str {
+    match line.as_bytes() {
+        [b'd', b'i', b'f', b'f', b' ', ..] => "at",
+        [b'+', b'+', b'+', b' ', ..] | [b'-', b'-', b'-', b' ', ..] => "at",
+        [b'@', b'@', ..] => "at",
+        [b'+', ..] => "add",
+        [b'-', ..] => "del",
+        _ => "",
+    }
+}
+
 impl Line {
     fn new(line: &str) -> Line {
-        let class = match line.as_bytes() {
-            [b'd', b'i', b'f', b'f', b' ', ..] => "at",
-            [b'+', b'+', b'+', b' ', ..] | [b'-', b'-', b'-', b' ', ..] => "at",
-            [b'@', b'@', ..] => "at",
-            [b'+', ..] => "add",
-            [b'-', ..] => "del",
-            _ => "",
-        };
         let mut text: String = line.chars().take(MOST_BYTES).collect();
         if text.len() < line.len() {
             text.push('…');
         }
-        Line { class, text }
+        Line { class: class(line), text }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use regrow_ops::compare::{RoleComparison, ServerComparison};
+    use regrow_config::KeyPath;
+    use regrow_ops::compare::{FileKeys, RoleComparison, ServerComparison};
 
     #[test]
     fn a_preview_says_what_is_not_known_and_cuts_what_is_long() {
@@ -307,5 +330,20 @@ mod tests {
         assert!(preview.unknown[0].starts_with("web0, web1, web2 and 6 more servers are not locked yet"));
         assert_eq!((preview.text.len(), preview.cut), (MOST_LINES, 5004 - MOST_LINES));
         assert_eq!(preview.text[4].class, "add");
+        assert_eq!(preview.text_count(), "5000 lines in, 0 out", "what is not shown is counted all the same");
+
+        let key = |n: usize| KeyChange {
+            key: KeyPath(vec![format!("k{n}")]),
+            before: None,
+            after: Some(n.to_string()),
+            line_before: None,
+            line_after: Some(n),
+        };
+        let file = |path: &str, n: usize| FileKeys { path: path.to_owned(), keys: (0..n).map(key).collect() };
+        let keys = vec![file("a", 0), file("b", MOST_KEYS - 1), file("c", 3), file("d", 2)];
+        let preview = Preview::new(&Comparison { keys, ..Default::default() });
+        let shown: Vec<_> = preview.keys.iter().map(|f| (&*f.path, f.keys.len())).collect();
+        assert_eq!(shown, [("a", 0), ("b", MOST_KEYS - 1), ("c", 1)]);
+        assert_eq!((preview.cut_keys, &*preview.keys_count()), (4, "404 keys in 4 files"));
     }
 }

@@ -2,7 +2,6 @@
 
 pub use regrow_archive::Found;
 use regrow_config::{DiskFiles, Files, load_fleet};
-use regrow_history::Repo;
 use serde::Serialize;
 
 use super::lines::Piece;
@@ -57,8 +56,8 @@ pub fn text(ctx: &Context, draft: Option<&str>) -> Result<Box<dyn Files>> {
         return drafts::files_of(ctx, draft);
     }
     let disk = || Ok::<Box<dyn Files>, Error>(Box::new(DiskFiles::new(ctx.fleet()?)?));
-    match Repo::open(ctx.fleet()?) {
-        Err(regrow_history::Error::NoRepository(_)) => disk(),
+    match ctx.repo() {
+        Err(Error::History(regrow_history::Error::NoRepository(_))) => disk(),
         repo => {
             let repo = repo?;
             match repo.head()?.commit {

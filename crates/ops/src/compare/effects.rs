@@ -32,8 +32,6 @@ pub struct Effects {
     pub interruption: Option<f64>,
     /// Of how many former switches that is the middle.
     pub interruption_of: usize,
-    /// The two images, if both are known.
-    pub image: Option<Image>,
     /// Why the difference can lock people out: ports, SSH, accounts. Empty if it cannot.
     pub access_critical: Vec<String>,
 }
@@ -84,19 +82,6 @@ pub struct PortEffect {
     pub reach: &'static str,
 }
 
-/// Two images side by side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Image {
-    /// The older one.
-    pub before: String,
-    /// The newer one.
-    pub after: String,
-    /// By how many bytes of files the newer one is larger.
-    pub bytes: i64,
-    /// How many paths differ in kind, content, permissions or owner.
-    pub paths: usize,
-}
-
 impl Effects {
     /// Whether there are none (interruption aside).
     pub fn is_empty(&self) -> bool {
@@ -106,7 +91,6 @@ impl Effects {
             && self.ports.is_empty()
             && self.users.is_empty()
             && self.state.is_empty()
-            && self.image.is_none()
     }
 
     /// Between two states of a server; a side without a server has nothing in it. A missing lock tells nothing about

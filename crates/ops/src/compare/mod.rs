@@ -26,7 +26,7 @@ use regrow_config::{Diagnostic, Fleet, LockFile};
 use regrow_history::{Changeset, PathChange, Repo};
 use serde::Serialize;
 
-pub use effects::{Effects, FileEffect, Image, PackageEffect, PortEffect, UnitEffect};
+pub use effects::{Effects, FileEffect, PackageEffect, PortEffect, UnitEffect};
 pub use keys::FileKeys;
 pub use regrow_config::edit::KeyChange;
 pub use side::Side;

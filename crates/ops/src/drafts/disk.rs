@@ -5,12 +5,12 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use regrow_config::{DiskFiles, Files};
-use regrow_history::{Change, Landing, Repo};
+use regrow_history::{Change, Landing};
 use serde::Serialize;
 
 use super::edit::{SavedFile, saved_file};
 use super::land::Landed;
-use super::suggest;
+use super::{open, suggest};
 use crate::context::Context;
 use crate::error::{Error, Result};
 
@@ -40,8 +40,8 @@ pub struct EditedFile {
 
 /// The edits on disk; `None` if there are none, no changeset yet, or no repository.
 pub fn on_disk(ctx: &Context) -> Result<Option<OnDisk>> {
-    let repo = match Repo::open(ctx.fleet()?) {
-        Err(regrow_history::Error::NoRepository(_)) => return Ok(None),
+    let repo = match open(ctx) {
+        Err(Error::History(regrow_history::Error::NoRepository(_))) => return Ok(None),
         repo => repo?,
     };
     let paths = repo.dirty(&[])?;

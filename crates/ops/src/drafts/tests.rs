@@ -319,15 +319,15 @@ fn a_refused_write_of_git_leaves_text_and_history_as_they_were() {
     let draft = f.draft();
     saved(f.set("d1", None, "limits.memory", "2 GiB"));
     let (before, tip) = (f.git(&["rev-parse", "HEAD"]), get(&f.ctx, "d1").unwrap().tip);
-    // A file where git wants its directory of refs: every write of a ref fails, as on a full or broken disk.
+    // A directory where git wants the lock of a ref, which no patience takes away: every write of the ref fails.
     let fleet = f.ctx.fleet().unwrap().to_owned();
-    std::fs::write(fleet.join(".git/refs/heads/main.lock"), "").unwrap();
-    std::fs::write(fleet.join(".git/refs/regrow/drafts/d1.lock"), "").unwrap();
+    std::fs::create_dir(fleet.join(".git/refs/heads/main.lock")).unwrap();
+    std::fs::create_dir(fleet.join(".git/refs/regrow/drafts/d1.lock")).unwrap();
     let e = edit(&f.ctx, "d1", None, &[wish("limits.memory", "3 GiB")]).unwrap_err();
     assert!(!e.to_string().is_empty());
     assert!(land(&f.ctx, "d1", None).is_err());
-    std::fs::remove_file(fleet.join(".git/refs/heads/main.lock")).unwrap();
-    std::fs::remove_file(fleet.join(".git/refs/regrow/drafts/d1.lock")).unwrap();
+    std::fs::remove_dir(fleet.join(".git/refs/heads/main.lock")).unwrap();
+    std::fs::remove_dir(fleet.join(".git/refs/regrow/drafts/d1.lock")).unwrap();
     assert_eq!((f.git(&["rev-parse", "HEAD"]), get(&f.ctx, "d1").unwrap().tip), (before, tip));
     assert_eq!(f.disk("servers/web1/server.toml"), TEXT);
     assert_eq!(f.git(&["status", "--porcelain"]), "");
