@@ -7,6 +7,9 @@
 //!
 //! A discarded draft moves to `refs/regrow/discarded/<id>`, from where it can be taken back for [`KEPT`]. Ids are never
 //! used twice while either of the two refs is there.
+//!
+//! What a draft was before a change stays, as `refs/regrow/kept/<commit>`, so that the change can be undone; see
+//! [`Repo::forget_kept`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -77,6 +80,8 @@ pub struct DraftChange<'a> {
 
 const DRAFTS: &str = "refs/regrow/drafts/";
 const DISCARDED: &str = "refs/regrow/discarded/";
+/// Earlier tips of drafts.
+const KEPT_TIPS: &str = "refs/regrow/kept/";
 /// The line of the message that holds the data.
 const DATA: &str = "Regrow-Draft: ";
 
@@ -164,8 +169,28 @@ impl Repo {
         let tip = make(import, change, &files)?;
         let none = "0".repeat(tip.len());
         let old = change.expected.unwrap_or(&none);
-        self.swap(&[format!("update {DRAFTS}{} {tip} {old}", change.id)], change.id)?;
+        let mut lines = vec![format!("update {DRAFTS}{} {tip} {old}", change.id)];
+        lines.extend(change.expected.map(keep));
+        self.swap(&lines, change.id)?;
         Ok(tip)
+    }
+
+    /// What a draft was before a change, by its tip of then; `None` if it was forgotten since.
+    pub fn kept_draft(&self, tip: &str) -> Result<Option<DraftRef>> {
+        let plain = tip.len() >= 40 && tip.bytes().all(|b| b.is_ascii_hexdigit());
+        Ok(if plain { self.draft_refs(&format!("{KEPT_TIPS}{tip}"))?.pop() } else { None })
+    }
+
+    /// Forgets earlier tips of drafts that were made longer ago than [`KEPT`]; says how many.
+    pub fn forget_kept(&self, at: Timestamp) -> Result<usize> {
+        let is_old = |d: &DraftRef| at.as_second() - d.changed.as_second() > KEPT.as_secs() as i64;
+        let old: Vec<DraftRef> = self.draft_refs(KEPT_TIPS)?.into_iter().filter(is_old).collect();
+        let lines: Vec<String> = old.iter().map(|d| format!("delete {KEPT_TIPS}{} {}", d.tip, d.tip)).collect();
+        if !lines.is_empty() && self.swap_refs(&lines, "regrow: forget what drafts were")?.is_some() {
+            // Somebody else is doing the same.
+            return Ok(0);
+        }
+        Ok(old.len())
     }
 
     /// Sets a draft aside; it can be taken back for [`KEPT`]. Those that were set aside longer ago are forgotten.
@@ -175,7 +200,11 @@ impl Repo {
     pub fn discard_draft(&self, id: &str, at: Timestamp) -> Result<DraftRef> {
         let draft = self.draft(id)?;
         let aside = self.again(&draft, at)?;
-        let mut lines = vec![format!("delete {DRAFTS}{id} {}", draft.tip), format!("update {DISCARDED}{id} {aside}")];
+        let mut lines = vec![
+            format!("delete {DRAFTS}{id} {}", draft.tip),
+            format!("update {DISCARDED}{id} {aside}"),
+            keep(&draft.tip),
+        ];
         for old in self.draft_refs(DISCARDED)? {
             let age = at.as_second() - old.changed.as_second();
             if old.id != id && age > KEPT.as_secs() as i64 {
@@ -322,6 +351,11 @@ impl Repo {
     }
 }
 
+/// What keeps a tip that a draft had.
+fn keep(tip: &str) -> String {
+    format!("update {KEPT_TIPS}{tip} {tip}")
+}
+
 /// What removes the ref of a draft that has landed, for [`Repo::swap_refs`].
 pub(crate) fn landed(id: &str, tip: &str) -> String {
     format!("delete {DRAFTS}{id} {tip}")
@@ -350,7 +384,7 @@ fn make(mut import: Import<'_>, change: &DraftChange<'_>, files: &[ImportFile]) 
 }
 
 fn parse(name: &str, tip: &str, parent: &str, changed: &str, message: &str) -> Option<DraftRef> {
-    let id = name.strip_prefix(DRAFTS).or_else(|| name.strip_prefix(DISCARDED))?;
+    let id = [DRAFTS, DISCARDED, KEPT_TIPS].iter().find_map(|below| name.strip_prefix(below))?;
     let json = message.lines().rev().find_map(|line| line.strip_prefix(DATA))?;
     let data: Data = serde_json::from_str(json).ok()?;
     Some(DraftRef {

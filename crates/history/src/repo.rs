@@ -107,6 +107,11 @@ impl Repo {
         Ok(self.at(&self.resolve(revision)?))
     }
 
+    /// Whether a commit is HEAD or one of its ancestors.
+    pub fn is_in_head(&self, commit: &str) -> Result<bool> {
+        Ok(self.git.maybe(["merge-base", "--is-ancestor", commit, "HEAD"])?.is_some())
+    }
+
     /// The files of a commit whose full id is known. Revisions of one `Repo` share the process that reads.
     pub fn at(&self, commit: &str) -> Revision {
         Revision::new(self.clone(), commit.to_owned(), self.objects.clone())

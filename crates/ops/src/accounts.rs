@@ -27,6 +27,7 @@ use crate::Answer;
 use crate::acts::{self, Act};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::undo::Way;
 
 /// What somebody may do. Each role may all that the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -241,12 +242,12 @@ fn change<T>(ctx: &Context, work: impl FnOnce(&mut Stored) -> Result<T>) -> Resu
     Ok(value)
 }
 
-fn told(ctx: &Context, name: &str, role: Option<Role>, done: &'static str) -> AccountReport {
+fn told(ctx: &Context, name: &str, role: Option<Role>, done: &'static str, way: Option<Way>) -> AccountReport {
     let words = match role {
         Some(role) => format!("account {name} ({role}): {done}"),
         None => format!("account {name}: {done}"),
     };
-    acts::record(ctx, &Act::new("account", words));
+    acts::record(ctx, &way.into_iter().fold(Act::new("account", words), Act::undone_by));
     AccountReport { name: name.to_owned(), role, done }
 }
 
@@ -267,7 +268,8 @@ pub fn add(ctx: &Context, name: &str, role: Role, password: &str) -> Result<Acco
         stored.accounts.push(Account { name: name.to_owned(), role, password: hash, serial: stored.serial, since });
         Ok(())
     })?;
-    Ok(told(ctx, name, Some(role), "added"))
+    let way = Way::Account { name: name.to_owned(), before: None, after: role };
+    Ok(told(ctx, name, Some(role), "added", Some(way)))
 }
 
 fn existing<'a>(stored: &'a mut Stored, name: &str) -> Result<&'a mut Account> {
@@ -291,7 +293,7 @@ pub fn set_password(ctx: &Context, name: &str, password: &str) -> Result<Account
         stored.serial = serial;
         Ok(role)
     })?;
-    Ok(told(ctx, name, Some(role), "password changed"))
+    Ok(told(ctx, name, Some(role), "password changed", None))
 }
 
 /// Ends all sessions of an account, with its password as it is.
@@ -307,7 +309,7 @@ pub fn end_sessions(ctx: &Context, name: &str) -> Result<AccountReport> {
         stored.serial = serial;
         Ok(role)
     })?;
-    Ok(told(ctx, name, Some(role), "signed out everywhere"))
+    Ok(told(ctx, name, Some(role), "signed out everywhere", None))
 }
 
 /// Whether somebody with the role [`Role::Switch`] is left without `name`.
@@ -323,14 +325,14 @@ fn keeps_a_switch(stored: &Stored, name: &str) -> bool {
 /// command may do that, because the command is always a way back.
 pub fn set_role(ctx: &Context, name: &str, role: Role) -> Result<AccountReport> {
     let may_be_last = ctx.from() == "command";
-    change(ctx, |stored| {
+    let before = change(ctx, |stored| {
         if !may_be_last && role != Role::Switch && !keeps_a_switch(stored, name) {
             return Err(last_one(name));
         }
-        existing(stored, name)?.role = role;
-        Ok(())
+        Ok(std::mem::replace(&mut existing(stored, name)?.role, role))
     })?;
-    Ok(told(ctx, name, Some(role), "role changed"))
+    let way = Way::Account { name: name.to_owned(), before: Some(before), after: role };
+    Ok(told(ctx, name, Some(role), "role changed", Some(way)))
 }
 
 /// Removes an account, which ends all its sessions.
@@ -347,7 +349,7 @@ pub fn remove(ctx: &Context, name: &str) -> Result<AccountReport> {
         stored.accounts.retain(|a| a.name != name);
         Ok(())
     })?;
-    Ok(told(ctx, name, None, "removed"))
+    Ok(told(ctx, name, None, "removed", None))
 }
 
 fn last_one(name: &str) -> Error {

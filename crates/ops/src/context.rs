@@ -43,6 +43,7 @@ pub struct Context {
     actor: Arc<str>,
     from: Arc<str>,
     progress: Arc<dyn Progress>,
+    quiet: bool,
     /// Of this fleet alone: commits of two fleets in one repository have the same ids.
     caches: Arc<Caches>,
     shared: Arc<Shared>,
@@ -87,6 +88,7 @@ impl Context {
             actor: actor.into(),
             from: "command".into(),
             progress: Arc::new(Silent),
+            quiet: false,
             caches: Arc::default(),
             shared: Arc::new(shared),
         }
@@ -105,6 +107,16 @@ impl Context {
     /// The same on behalf of somebody else: `actor` as in [`Setup::actor`], `from` as in [`Context::from`].
     pub fn on_behalf_of(&self, actor: &str, from: &str) -> Context {
         Context { actor: actor.into(), from: from.into(), ..self.clone() }
+    }
+
+    /// The same for steps of an act that is recorded as a whole: they record no acts of their own. Jobs always do.
+    pub fn quietly(&self) -> Context {
+        Context { quiet: true, ..self.clone() }
+    }
+
+    /// Whether steps record no acts: see [`Context::quietly`].
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
     }
 
     /// The fleet's directory.

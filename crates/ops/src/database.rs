@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// The steps from an empty file to the tables of today. How many were done is kept in `user_version`; a step is never
 /// changed once it was in use, only followed by another.
-const STEPS: [&str; 4] = [WORK, ACTS, ASKED, BY_REVISION];
+const STEPS: [&str; 5] = [WORK, ACTS, ASKED, BY_REVISION, UNDO];
 /// The version of the tables.
 const VERSION: i64 = STEPS.len() as i64;
 
@@ -78,6 +78,12 @@ CREATE INDEX evidence_by_server ON evidence (server, kind, id);
 const BY_REVISION: &str = "
 CREATE INDEX evidence_by_revision ON evidence (revision, server, kind, id);
 CREATE INDEX evidence_newest ON evidence (server, id);
+";
+
+/// How an act is undone, and the act that did it: see [`crate::undo`].
+const UNDO: &str = "
+ALTER TABLE acts ADD COLUMN undo TEXT;
+ALTER TABLE acts ADD COLUMN undone INTEGER;
 ";
 
 /// What a job was asked to work on.

@@ -15,6 +15,7 @@ use crate::acts::{self, Act};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::lock::{self, LockReport};
+use crate::undo::Way;
 use crate::wanted::{Overlay, Wanted};
 
 /// What an edit landed.
@@ -114,7 +115,8 @@ fn edit(ctx: &Context, server: &str, key: &str, edit: Edit<'_>, message: &str) -
         Ok(landed) => {
             // The key and not the value: that is in git, where whoever may read it finds it.
             let done = if matches!(edit, Edit::Set(_)) { "set" } else { "unset" };
-            acts::record(ctx, &Act::new("edit", format!("{done} {key} of {server}")).about(server));
+            let way = Way::Landed { revision: landed.revision.clone() };
+            acts::record(ctx, &Act::new("edit", format!("{done} {key} of {server}")).about(server).undone_by(way));
             report.revision = Some(landed.revision);
         }
         Err(regrow_history::Error::Nothing) => {}

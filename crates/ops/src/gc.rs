@@ -78,6 +78,9 @@ pub fn gc(ctx: &Context, dry_run: bool) -> Result<GcReport> {
         free_packages(ctx, &wanted, &mut report)?;
     }
     if !dry_run {
+        if let Ok(repo) = ctx.repo() {
+            repo.forget_kept(ctx.now())?;
+        }
         ctx.database()?.with(|c| {
             c.execute("DELETE FROM job_events WHERE job <= (SELECT max(id) FROM jobs) - ?", [JOBS_WITH_EVENTS])
         })?;

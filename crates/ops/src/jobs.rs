@@ -317,6 +317,14 @@ impl Progress for Recording {
     }
 }
 
+/// The newest job of a verb on a server.
+pub(crate) fn newest(ctx: &Context, server: &str, verb: &str) -> Result<Option<JobId>> {
+    ctx.database()?.with(|c| {
+        let sql = "SELECT max(id) FROM jobs WHERE server = ? AND verb = ?";
+        c.query_row(sql, params![server, verb], |row| row.get(0))
+    })
+}
+
 /// Marks jobs as interrupted whose process is gone.
 pub fn interrupt_dead(ctx: &Context) -> Result<()> {
     let at = ctx.now().to_string();

@@ -10,6 +10,7 @@
 //! * [`wanted`]: the text of one revision (or of the work tree), read and judged.
 //! * [`database`], [`evidence`], [`jobs`], [`acts`]: what was done, by whom, and what it proved. Can be deleted without
 //!   harm to any server.
+//! * [`undo`]: how each act is taken back.
 //! * [`accounts`]: who may, where the pages can be reached by others.
 //! * [`compare`]: what differs between two texts, in words, effects, keys and text.
 //! * [`online`]: the local online server: switch, rollback, supervisor.
@@ -44,6 +45,7 @@ pub mod objects;
 pub mod online;
 pub mod revert;
 pub mod trial;
+pub mod undo;
 pub mod wanted;
 
 #[cfg(test)]

@@ -13,8 +13,10 @@ use regrow_host::fs;
 use serde::Serialize;
 
 use crate::Answer;
+use crate::acts::{self, Act};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::undo::Way;
 use crate::wanted::{Wanted, concerning};
 
 /// What `lock` did.
@@ -181,7 +183,12 @@ fn write(
         author: None,
         draft: None,
     }) {
-        Ok(landed) => Ok(Some(landed.revision)),
+        Ok(landed) => {
+            let words = format!("landed a new lock of {server}: {}", summary(report));
+            let way = Way::Landed { revision: landed.revision.clone() };
+            acts::record(ctx, &Act::new("land", words).about(server).undone_by(way));
+            Ok(Some(landed.revision))
+        }
         Err(regrow_history::Error::Nothing) => Ok(None),
         Err(e) => Err(e.into()),
     }

@@ -77,6 +77,7 @@ pub(crate) enum Command {
     Serve(commands::serve::ServeArgs),
     Account(commands::account::Account),
     Acts(commands::acts::Acts),
+    Undo(commands::undo::Undo),
     MergeDriver(commands::merge_driver::MergeDriver),
     #[command(hide = true)]
     KeepTrial(commands::trial::KeepTrial),

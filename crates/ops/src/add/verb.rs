@@ -137,7 +137,10 @@ pub fn add(
     if message.is_some_and(|m| m.trim().is_empty()) {
         return Err(Error::mistake_with("the message is empty", "say in a few words what the change is for: -m \"…\""));
     }
-    let mut report = match to_draft(ctx, draft, ctx.actor(), server, id, answers)? {
+    // The draft that is only the way to a changeset is no act of its own.
+    let quiet = ctx.quietly();
+    let steps = if draft.is_some() { ctx } else { &quiet };
+    let mut report = match to_draft(steps, draft, ctx.actor(), server, id, answers)? {
         Ok(report) => report,
         Err(wrong) => {
             let words: Vec<String> = wrong.iter().map(|w| format!("{}: {}", w.question, w.message)).collect();
@@ -155,7 +158,7 @@ pub fn add(
             Ok(report)
         }
         Ok(Outcome::Conflicts { conflicts }) => {
-            drafts::discard(ctx, &own)?;
+            drafts::discard(&quiet, &own)?;
             let keys: Vec<String> =
                 conflicts.iter().map(|c| c.key.as_ref().map_or(c.path.clone(), ToString::to_string)).collect();
             Err(Error::mistake_with(
@@ -164,7 +167,7 @@ pub fn add(
             ))
         }
         Err(e) => {
-            drafts::discard(ctx, &own)?;
+            drafts::discard(&quiet, &own)?;
             Err(e)
         }
     }

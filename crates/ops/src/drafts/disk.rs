@@ -102,6 +102,7 @@ pub fn land_disk(ctx: &Context, only: Option<&[String]>, message: Option<&str>) 
     let landing =
         Landing { changes: &changes, message: &message, head: &head, at: ctx.now(), author: None, draft: None };
     let landed = repo.land(&landing)?;
+    super::land::record(ctx, "edits on disk", &message, &landed.revision);
     Ok(Landed {
         revision: landed.revision,
         message,

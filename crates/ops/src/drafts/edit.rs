@@ -299,7 +299,18 @@ fn save(ctx: &Context, repo: &Repo, draft: &DraftRef, is_new: bool, mut new: New
         data: &Data::of(draft).to_json(),
         files: &new,
     })?;
+    let before = (!is_new).then_some(&*draft.tip);
+    super::record(ctx, "edit", &words(&draft.id, &files), before, &DraftRef { tip: tip.clone(), ..draft.clone() });
     Ok(Edited::Saved(Saved { draft: draft.id.clone(), tip, files }))
+}
+
+/// What an edit did: which keys it changed, or which files. Not to which values.
+fn words(draft: &str, files: &[SavedFile]) -> String {
+    let mut what: Vec<String> = files.iter().flat_map(|f| f.keys.iter().map(|k| k.key.to_string())).collect();
+    if what.is_empty() {
+        what = files.iter().map(|f| f.path.clone()).collect();
+    }
+    format!("changed {} in the draft {draft}", what.join(", "))
 }
 
 /// What changed in a file.

@@ -16,9 +16,11 @@ use serde::{Deserialize, Serialize};
 use super::merge::{self, Conflict, With};
 use super::{DISK, Data, TRIES, bytes_at, open, relock, rewrite, suggest};
 use crate::Answer;
+use crate::acts::{self, Act};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::lock::LockReport;
+use crate::undo::Way;
 
 /// A decision about a conflict, with the values that it was made about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -275,7 +277,12 @@ fn change_decisions(ctx: &Context, id: &str, decisions: &[Decision], undo: bool)
             return Ok(plan.conflicts);
         }
         match rewrite(ctx, &repo, &plan.draft, None, &data) {
-            Ok(_) => return conflicts(ctx, id),
+            Ok(tip) => {
+                let words = if undo { "took a decision back in" } else { "decided a conflict in" };
+                let after = DraftRef { tip, ..plan.draft.clone() };
+                super::record(ctx, "decide", &format!("{words} the draft {id}"), Some(&plan.draft.tip), &after);
+                return conflicts(ctx, id);
+            }
             Err(Error::History(regrow_history::Error::DraftMoved(_))) => {}
             Err(e) => return Err(e),
         }
@@ -329,6 +336,7 @@ pub fn land(ctx: &Context, id: &str, message: Option<&str>) -> Result<Outcome> {
         });
         match landed {
             Ok(landed) => {
+                record(ctx, &format!("the draft {id}"), &message, &landed.revision);
                 let edited = |c: &&Change| c.committed != c.on_disk;
                 return Ok(Outcome::Landed(Landed {
                     revision: landed.revision,
@@ -354,6 +362,13 @@ pub fn land(ctx: &Context, id: &str, message: Option<&str>) -> Result<Outcome> {
         }
     }
     Err(regrow_history::Error::Moved.into())
+}
+
+/// Records that something became a changeset.
+pub(crate) fn record(ctx: &Context, what: &str, message: &str, revision: &str) {
+    let subject = message.lines().next().unwrap_or_default();
+    let act = Act::new("land", format!("landed {what} as a changeset: {subject}"));
+    acts::record(ctx, &act.undone_by(Way::Landed { revision: revision.to_owned() }));
 }
 
 /// Brings a draft onto the last changeset, with its decisions. Returns what is left to decide; then nothing is done.

@@ -27,8 +27,10 @@ use regrow_history::{DraftChange, DraftRef, Repo, Revision};
 use serde::{Deserialize, Serialize};
 
 use crate::Answer;
+use crate::acts::{self, Act};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::undo::Way;
 
 pub use disk::{OnDisk, land_disk, on_disk};
 pub use edit::{Edited, Into, Refusal, Saved, Seen, Target, Wish, edit, edit_seen, write_file, write_file_seen};
@@ -192,12 +194,27 @@ pub(crate) fn create_from(
             files,
         });
         match made {
-            Ok(_) => return Ok(Draft::new(repo.draft(&id)?, repo.head()?.commit.as_deref())),
+            Ok(_) => {
+                let made = repo.draft(&id)?;
+                record(ctx, "draft", &format!("began the draft {id}: {title}"), None, &made);
+                return Ok(Draft::new(made, repo.head()?.commit.as_deref()));
+            }
             Err(e @ regrow_history::Error::DraftMoved(_)) => last = Some(e),
             Err(e) => return Err(e.into()),
         }
     }
     Err(last.unwrap_or(regrow_history::Error::Nothing).into())
+}
+
+/// Records what was done to a draft, with the way back to what it was.
+pub(crate) fn record(ctx: &Context, kind: &str, words: &str, before: Option<&str>, after: &DraftRef) {
+    let way = Way::Draft {
+        draft: after.id.clone(),
+        created: after.created,
+        before: before.map(str::to_owned),
+        after: after.tip.clone(),
+    };
+    acts::record(ctx, &Act::new(kind, words).undone_by(way));
 }
 
 /// Title and owner, as they are kept.
@@ -225,7 +242,12 @@ pub fn rename(ctx: &Context, id: &str, title: &str) -> Result<Draft> {
         let draft = repo.draft(id)?;
         match rewrite(ctx, &repo, &draft, Some(title), &Data::of(&draft)) {
             Err(Error::History(regrow_history::Error::DraftMoved(_))) => {}
-            other => return other.and_then(|_| get(ctx, id)),
+            Err(e) => return Err(e),
+            Ok(tip) => {
+                let words = format!("renamed the draft {id}: {}", title.trim());
+                record(ctx, "draft", &words, Some(&draft.tip), &DraftRef { tip, ..draft.clone() });
+                return get(ctx, id);
+            }
         }
     }
     Err(regrow_history::Error::DraftMoved(id.to_owned()).into())
@@ -262,12 +284,16 @@ pub fn discard(ctx: &Context, id: &str) -> Result<Draft> {
         ));
     }
     let draft = open(ctx)?.discard_draft(id, ctx.now())?;
+    let way = Way::Discarded { draft: draft.id.clone(), created: draft.created };
+    acts::record(ctx, &Act::new("discard", format!("discarded the draft {id}: {}", draft.title)).undone_by(way));
     Ok(Draft::new(draft, None))
 }
 
 /// Takes a discarded draft back.
 pub fn restore(ctx: &Context, id: &str) -> Result<Draft> {
-    open(ctx)?.restore_draft(id, ctx.now())?;
+    let repo = open(ctx)?;
+    repo.restore_draft(id, ctx.now())?;
+    record(ctx, "draft", &format!("took the draft {id} back"), None, &repo.draft(id)?);
     get(ctx, id)
 }
 

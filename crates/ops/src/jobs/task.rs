@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::About;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::{Answer, background, online};
+use crate::{Answer, background, online, undo};
 
 /// A piece of work that [`super::launch`] gives to a process of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,13 @@ pub enum Task {
         /// Whether the state goes back as well.
         with_state: bool,
     },
+    /// [`undo::undo`] of what was done to an online server.
+    Undo {
+        /// The act.
+        act: i64,
+        /// The server.
+        server: String,
+    },
 }
 
 impl Task {
@@ -73,6 +80,7 @@ impl Task {
             },
             Task::Switch { server, at } => named("switch", server, at),
             Task::Rollback { server, .. } => About::server("rollback", server.clone(), Wait::No),
+            Task::Undo { server, .. } => About::server("undo", server.clone(), Wait::No),
         }
     }
 
@@ -88,6 +96,7 @@ impl Task {
             Task::Draft { draft, tip } => Report::of(&background::build(ctx, draft, tip)?),
             Task::Switch { server, at } => Report::of(&online::switch(ctx, server, at.as_deref())?),
             Task::Rollback { server, with_state } => Report::of(&online::rollback(ctx, server, *with_state)?),
+            Task::Undo { act, .. } => Report::of(&undo::perform(ctx, *act)?),
         }
     }
 }

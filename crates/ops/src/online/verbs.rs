@@ -7,7 +7,7 @@ use regrow_machine::proxy::Port;
 use serde::Serialize;
 
 use super::control::{Answer as Said, Request};
-use super::journal::Candidate;
+use super::journal::{Candidate, Phase};
 use super::launch::{ask, recover};
 use super::report::SwitchReport;
 use super::site::read_journal;
@@ -16,6 +16,7 @@ use crate::acts::{self, Act};
 use crate::build::{BuildReport, build_wanted, open_store};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::undo::Way;
 use crate::wanted::Wanted;
 
 impl Candidate {
@@ -87,9 +88,15 @@ pub fn rollback(ctx: &Context, server: &str, with_state: bool) -> Result<SwitchR
 /// [`Error::No`] if nothing is being judged (any more), or somebody has decided otherwise.
 pub fn decide(ctx: &Context, server: &str, generation: Option<u64>, keep: bool) -> Result<()> {
     known(ctx, server)?;
+    let judged = match read_journal(&ctx.home().server(server))?.phase {
+        Phase::Switching { to, .. } => Some(to.candidate.revision),
+        _ => None,
+    };
     super::launch::decide(ctx, server, generation, keep)?;
     let words = if keep { "kept it before its checks had ended" } else { "sent it back" };
-    acts::record(ctx, &Act::new(if keep { "keep" } else { "go-back" }, words).about(server));
+    let act = Act::new(if keep { "keep" } else { "go-back" }, words).about(server);
+    let way = judged.filter(|_| !keep).map(|revision| Way::Held { server: server.to_owned(), revision });
+    acts::record(ctx, &way.into_iter().fold(act, Act::undone_by));
     Ok(())
 }
 

@@ -8,6 +8,8 @@ use crate::words::{bold, judged, table, time};
 
 /// Say who did what, newest first
 ///
+/// In the column after the number: * can be undone (regrow undo NUMBER), - was undone.
+///
 ///     regrow acts
 ///     regrow acts --by alice --server web1 -n 5
 #[derive(Debug, clap::Args)]
@@ -36,7 +38,20 @@ pub(crate) fn run(args: &Acts, ctx: &Context, session: &Session) -> Outcome {
                 bad @ ("no" | "failed" | "refused") => judged(false, bad),
                 other => other.to_owned(),
             };
-            vec![time(act.at), bold(&act.actor), act.from.clone(), result, act.words.clone()]
+            let undo = match (&act.undo, act.undone) {
+                (_, Some(_)) => "-",
+                (Some(_), None) => "*",
+                (None, None) => "",
+            };
+            vec![
+                act.id.to_string(),
+                undo.to_owned(),
+                time(act.at),
+                bold(&act.actor),
+                act.from.clone(),
+                result,
+                act.words.clone(),
+            ]
         };
         let mut text = table(&report.acts.iter().map(row).collect::<Vec<_>>());
         if report.acts.is_empty() {

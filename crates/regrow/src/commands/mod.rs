@@ -23,6 +23,7 @@ pub(crate) mod set;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod trial;
+pub(crate) mod undo;
 
 use regrow_ops::Context;
 
@@ -60,6 +61,7 @@ pub(crate) fn run(command: &Command, ctx: &Context, session: &Session) -> Outcom
         Command::Serve(args) => serve::run(args, ctx, session),
         Command::Account(args) => account::run(args, ctx, session),
         Command::Acts(args) => acts::run(args, ctx, session),
+        Command::Undo(args) => undo::run(args, ctx, session),
         Command::Log(args) => log::run(args, ctx, session),
         Command::Revert(args) => revert::run(args, ctx, session),
         Command::Show(args) => show::run(args, ctx, session),

@@ -14,7 +14,6 @@ use axum::response::Response;
 use regrow_config::catalog::Category;
 use regrow_config::{Fleet, load_fleet};
 use regrow_ops::accounts::Role;
-use regrow_ops::acts::{self, Act};
 use regrow_ops::add::{self, Addition, Answers, Offer, Piece, Question, There, Wrong};
 use regrow_ops::{Context, Error, drafts};
 
@@ -279,7 +278,6 @@ fn put(ctx: &Context, visitor: &Visitor, server: &str, id: &str, given: &Answers
     let added = add::to_draft(ctx, draft.as_deref(), &visitor.actor, server, id, given).map_err(Not::Error)?;
     let report = added.map_err(Not::Wrong)?;
     let Some(draft) = report.draft.filter(|_| !report.pieces.is_empty()) else { return Err(Not::Wrong(Vec::new())) };
-    acts::record(ctx, &Act::new("edit", format!("added {} to {server} in the draft {draft}", report.added)));
     start_build(ctx, &draft);
     Ok(Went::to(format!("/draft/{draft}")).with_draft(&draft))
 }

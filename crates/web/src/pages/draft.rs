@@ -9,7 +9,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use regrow_ops::accounts::Role;
-use regrow_ops::acts::{self, Act};
 use regrow_ops::background::{self, BuildState};
 use regrow_ops::compare::{self, Comparison, Side};
 use regrow_ops::drafts::{self, Conflict, DISK, OnDisk, Outcome};
@@ -310,14 +309,12 @@ fn act(ctx: &Context, visitor: &Visitor, id: &str, what: &str, sent: &Sent) -> r
         }
         "leave" => Went::to(sent.then().unwrap_or_else(|| "/drafts".to_owned())).with_draft(""),
         "discard" => {
-            let draft = drafts::discard(ctx, id)?;
-            acts::record(ctx, &Act::new("discard", format!("discarded the draft {id}: {}", draft.title)));
+            drafts::discard(ctx, id)?;
             let went = Went::to("/drafts");
             if current { went.with_draft("") } else { went }
         }
         "restore" => {
             drafts::restore(ctx, id)?;
-            acts::record(ctx, &Act::new("draft", format!("took the draft {id} back")));
             start_build(ctx, id);
             Went::to(here).with_draft(id)
         }
@@ -352,8 +349,6 @@ fn land(ctx: &Context, id: &str, sent: &Sent, current: bool) -> regrow_ops::Resu
     };
     match outcome {
         Outcome::Landed(landed) => {
-            let subject = landed.message.lines().next().unwrap_or_default();
-            acts::record(ctx, &Act::new("land", format!("landed the draft {id} as a changeset: {subject}")));
             let went = Went::to(format!("/changeset/{}", landed.revision));
             Ok(if current { went.with_draft("") } else { went })
         }

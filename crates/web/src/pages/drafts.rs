@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use regrow_ops::accounts::Role;
-use regrow_ops::acts::{self, Act};
 use regrow_ops::drafts::{self, Draft};
 use regrow_ops::{Context, Error};
 
@@ -92,7 +91,6 @@ pub(crate) async fn post(State(app): State<Arc<App>>, MayEdit(visitor): MayEdit,
     let done = work(&app, move |ctx| {
         state.once(sent.get("once").unwrap_or_default(), "new draft", || {
             let draft = drafts::create(ctx, sent.get("title"), &visitor.actor)?;
-            acts::record(ctx, &Act::new("draft", format!("began the draft {}: {}", draft.id, draft.title)));
             Ok::<_, Error>(Went::to("/").with_draft(&draft.id))
         })
     });

@@ -25,8 +25,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use regrow_config::edit::{Comments, Edit};
 use regrow_config::objects::form::{self as object_form, Refused};
-use regrow_ops::acts::{self, Act};
-use regrow_ops::drafts::{self, Choice, Conflict, Decision, Edited, Into, Refusal, Saved, Seen, Target, Wish};
+use regrow_ops::drafts::{self, Choice, Conflict, Decision, Edited, Into, Refusal, Seen, Target, Wish};
 use regrow_ops::{Context, Error};
 
 use crate::app::App;
@@ -113,7 +112,6 @@ fn perform(ctx: &Context, visitor: &Visitor, sent: &Sent, asked: &Asked, then: &
     };
     match edited {
         Edited::Saved(saved) => {
-            acts::record(ctx, &act(&saved));
             start_build(ctx, &saved.draft);
             Ok(Went::to(then).with_draft(&saved.draft))
         }
@@ -128,13 +126,6 @@ fn edit(ctx: &Context, into: Into<'_>, seen: Seen<'_>, asked: &Asked) -> regrow_
             text.as_deref().map(|text| with_line_ends_of(old, text))
         }),
     }
-}
-
-fn act(saved: &Saved) -> Act<'static> {
-    let files: Vec<&str> = saved.files.iter().map(|f| f.path.as_str()).collect();
-    let keys: Vec<String> = saved.files.iter().flat_map(|f| f.keys.iter().map(|k| k.key.to_string())).collect();
-    let what = if keys.is_empty() { files.join(", ") } else { keys.join(", ") };
-    Act::new("edit", format!("changed {what} in the draft {}", saved.draft))
 }
 
 /// What a new draft is called that begins with this change: "web1: checks".
