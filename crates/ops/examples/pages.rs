@@ -11,10 +11,9 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -23,7 +22,9 @@ use regrow_ops::context::{Clock, Context, Setup};
 use regrow_ops::evidence::{self, New};
 use regrow_ops::{Kind, Verdict};
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
+mod serving;
+
+use serving::{Connection, Error, Serving};
 
 struct Options {
     regrow: PathBuf,
@@ -67,7 +68,7 @@ fn main() -> Result<(), Error> {
     let mut slow = Vec::new();
     for (name, paths) in pages.iter().filter(|(name, _)| options.only.as_ref().is_none_or(|o| name.contains(o))) {
         // The first answer of a program that has just started reads everything once.
-        let (status, _) = Connection::open(&server.address)?.get(&paths[0], &cookie)?;
+        let status = Connection::open(&server.address)?.get(&paths[0], &cookie)?.status;
         if status != 200 {
             println!("| {name} | answers {status} | | | | |");
             slow.push(format!("{name} answers {status}"));
@@ -258,109 +259,6 @@ fn make_record(fleet: &Path, home: &Path, options: &Options, revisions: &[String
     Ok(())
 }
 
-/// A running `regrow serve`; it ends with this value.
-struct Serving {
-    child: Child,
-    address: String,
-    link: String,
-}
-
-impl Serving {
-    fn start(regrow: &Path, fleet: &Path, home: &Path) -> Result<Serving, Error> {
-        let child = Command::new(regrow)
-            .args(["--fleet"])
-            .arg(fleet)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .env("REGROW_HOME", home)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let mut serving = Serving { child, address: String::new(), link: String::new() };
-        let until = Instant::now() + Duration::from_secs(30);
-        while Instant::now() < until {
-            if let Ok(json) = std::fs::read(home.join("serve.json"))
-                && let Ok(told) = serde_json::from_slice::<serde_json::Value>(&json)
-            {
-                serving.address = told["address"].as_str().unwrap_or_default().to_owned();
-                serving.link = told["link"].as_str().unwrap_or_default().to_owned();
-                return Ok(serving);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Err("regrow serve did not begin to answer".into())
-    }
-
-    /// Opens the one-time link; the session's cookie.
-    fn sign_in(&self) -> Result<String, Error> {
-        let path = self.link.split_once(&self.address).map(|(_, path)| path).ok_or("a strange link")?;
-        let mut connection = Connection::open(&self.address)?;
-        connection.get(path, "")?;
-        connection.cookie.ok_or_else(|| "no session".into())
-    }
-
-    /// Megabytes resident now, and at most so far.
-    fn memory(&self) -> Result<(f64, f64), Error> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let of = |name: &str| -> Option<f64> {
-            let line = status.lines().find_map(|l| l.strip_prefix(name))?;
-            Some(line.split_whitespace().next()?.parse::<f64>().ok()? * 1024.0 / 1e6)
-        };
-        Ok((of("VmRSS:").ok_or("no VmRSS")?, of("VmHWM:").ok_or("no VmHWM")?))
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// One connection that stays open.
-struct Connection {
-    stream: BufReader<TcpStream>,
-    host: String,
-    /// The cookie that an answer set.
-    cookie: Option<String>,
-}
-
-impl Connection {
-    fn open(address: &str) -> Result<Connection, Error> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        Ok(Connection { stream: BufReader::new(stream), host: address.to_owned(), cookie: None })
-    }
-
-    /// The status and how many bytes the page has.
-    fn get(&mut self, path: &str, cookie: &str) -> Result<(u16, usize), Error> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nCookie: {cookie}\r\n\r\n", self.host);
-        self.stream.get_mut().write_all(request.as_bytes())?;
-        let mut line = String::new();
-        self.stream.read_line(&mut line)?;
-        let status = line.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or("no status")?;
-        let mut length = 0;
-        loop {
-            line.clear();
-            self.stream.read_line(&mut line)?;
-            let header = line.trim_end().to_ascii_lowercase();
-            if header.is_empty() {
-                break;
-            }
-            if let Some(n) = header.strip_prefix("content-length:") {
-                length = n.trim().parse()?;
-            }
-            if header.starts_with("set-cookie:") {
-                self.cookie = line["set-cookie:".len()..].trim().split(';').next().map(str::to_owned);
-            }
-        }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body)?;
-        Ok((status, length))
-    }
-}
-
 /// Asks for the paths in turn at the rate; how long each answer took from when it was due, and the largest page.
 fn measure(address: &str, cookie: &str, paths: &[String], options: &Options) -> Result<(Vec<Duration>, usize), Error> {
     let total = options.rate * options.seconds;
@@ -381,13 +279,13 @@ fn measure(address: &str, cookie: &str, paths: &[String], options: &Options) -> 
                         }
                         let due = begin + every * n as u32;
                         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                        let (status, size) = connection.get(&paths[n % paths.len()], cookie)?;
-                        if status != 200 {
-                            return Err(format!("{} answers {status}", paths[n % paths.len()]).into());
+                        let answer = connection.get(&paths[n % paths.len()], cookie)?;
+                        if answer.status != 200 {
+                            return Err(format!("{} answers {}", paths[n % paths.len()], answer.status).into());
                         }
                         let mut times = times.lock().map_err(|_| "a thread broke off")?;
                         times.0.push(due.elapsed());
-                        times.1 = times.1.max(size);
+                        times.1 = times.1.max(answer.body.len());
                     }
                 })
             })

@@ -140,7 +140,7 @@ impl<'t> Reader<'t> {
             match event.kind() {
                 EventKind::StdTableOpen | EventKind::ArrayTableOpen => sections.push(self.header(event)),
                 EventKind::SimpleKey => {
-                    if let (Some(entry), Some(section)) = (self.entry(event), sections.last_mut()) {
+                    if let (Some(entry), Some(section)) = (self.entry(event, false), sections.last_mut()) {
                         section.entries.push(entry);
                     }
                 }
@@ -175,8 +175,14 @@ impl<'t> Reader<'t> {
         Section { header: Some(open.span().start()..end), path, parts, array, entries: Vec::new() }
     }
 
-    /// A key whose first part is `first`, and its value; nothing if the line ends before a value.
-    fn entry(&mut self, first: &Event) -> Option<Entry> {
+    /// A key whose first part is `first`, and its value; nothing if the line ends before a value. In an inline table
+    /// the parser lets a key go on after the end of a line; there the next comma or the bracket ends it.
+    fn entry(&mut self, first: &Event, inline: bool) -> Option<Entry> {
+        let ends = |kind| match kind {
+            EventKind::Newline => !inline,
+            EventKind::ValueSep | EventKind::InlineTableClose => inline,
+            _ => false,
+        };
         let mut path = vec![self.key_text(first)];
         let mut parts = vec![range(first.span())];
         let mut key = range(first.span());
@@ -189,7 +195,7 @@ impl<'t> Reader<'t> {
                     key.end = event.span().end();
                 }
                 EventKind::KeyValSep => break,
-                EventKind::Newline => return None,
+                kind if ends(kind) => return None,
                 _ => {}
             }
             self.at += 1;
@@ -198,7 +204,7 @@ impl<'t> Reader<'t> {
         let mut entry = Entry { path, parts, key, value: 0..0, inline: None, elements: None };
         loop {
             let event = self.peek()?;
-            if event.kind() == EventKind::Newline {
+            if ends(event.kind()) {
                 return None;
             }
             self.at += 1;
@@ -247,7 +253,7 @@ impl<'t> Reader<'t> {
         while let Some(event) = self.next() {
             last = last.max(event.span().end());
             match event.kind() {
-                EventKind::SimpleKey => entries.extend(self.entry(event)),
+                EventKind::SimpleKey => entries.extend(self.entry(event, true)),
                 EventKind::InlineTableClose => return (entries, event.span().end()),
                 _ => {}
             }

@@ -239,6 +239,17 @@ fn changes_are_told_in_the_order_of_the_new_text() {
     assert!(key_changes("[a]\nx = 1\n", "a = { x = 1 } # other form\n").is_empty());
 }
 
+/// No specification allows it, but the parser takes it.
+#[test]
+fn a_value_on_a_later_line_of_an_inline_table_is_a_value() {
+    let told = |old: &str, new: &str| -> Vec<String> {
+        key_changes(old, new).into_iter().map(|c| format!("{} {:?} {:?}", c.key, c.before, c.after)).collect()
+    };
+    let text = "t = {\n  a = 1,\n  b =\n\n3,\n}\n";
+    assert_eq!(told(text, "t = { a = 1 }\n"), ["t.b Some(\"3\") None"]);
+    assert_eq!(told(text, &text.replace('3', "4")), ["t.b Some(\"3\") Some(\"4\")"]);
+}
+
 #[test]
 fn places_of_a_broken_text_are_those_of_its_sound_lines() {
     let text = "a = 1\nb =\n[t\n# on c\nc = 3\n[u]\nd = 'x\ne = 5\n";
