@@ -61,6 +61,11 @@ pub enum Error {
     /// A file that no changeset can hold.
     #[error("{0} is no place for a file of the fleet")]
     BadPath(String),
+    /// An object that this clone does not have.
+    #[error(
+        "this clone has not got {0}, which belongs to its history; if it is a shallow or partial clone, get the rest with: git fetch --unshallow"
+    )]
+    Missing(String),
     /// Nothing would change.
     #[error("nothing would change")]
     Nothing,
@@ -84,6 +89,9 @@ pub enum Error {
 impl Error {
     /// Whether the person can mend it in the repository (else it is the surroundings).
     pub fn is_mistake(&self) -> bool {
-        !matches!(self, Error::Program(_) | Error::File(_) | Error::TooOld { .. } | Error::Answer(_))
+        !matches!(
+            self,
+            Error::Program(_) | Error::File(_) | Error::TooOld { .. } | Error::Answer(_) | Error::Missing(_)
+        )
     }
 }

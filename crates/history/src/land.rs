@@ -135,7 +135,7 @@ impl Repo {
                 committed: blob(&change.committed)?.map(|id| (mode, id)),
             });
         }
-        journal.commit = self.commit(import, landing, &journal.files)?;
+        journal.commit = self.make_commit(import, landing, &journal.files)?;
         for change in landing.changes {
             if read_file(&self.fleet.join(&change.path))? != change.based_on {
                 return Err(Error::HandEdits { path: change.path.clone() });
@@ -168,7 +168,7 @@ impl Repo {
     }
 
     /// Makes the commit object; nothing refers to it yet.
-    fn commit(&self, mut import: Import<'_>, landing: &Landing<'_>, files: &[JournalFile]) -> Result<String> {
+    fn make_commit(&self, mut import: Import<'_>, landing: &Landing<'_>, files: &[JournalFile]) -> Result<String> {
         let old = landing.head.commit.as_deref();
         let committer = identity::of(&self.git)?;
         let author = match landing.author {
@@ -213,6 +213,17 @@ impl Repo {
             }
         }
         Ok(staged)
+    }
+
+    /// Refuses what [`Repo::land`] would refuse before it looks at the change.
+    ///
+    /// # Errors
+    /// [`Error::Detached`], [`Error::UnderWay`].
+    pub fn check_can_land(&self, head: &Head) -> Result<()> {
+        if head.branch.is_none() {
+            return Err(Error::Detached);
+        }
+        self.refuse_operations()
     }
 
     fn refuse_operations(&self) -> Result<()> {

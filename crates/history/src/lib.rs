@@ -10,6 +10,7 @@
 //! * [`drafts`]: changes that are not history yet, each a commit of its own beside the branch.
 //! * [`Repo::log`], [`Repo::show`], [`Repo::diff`]: what changed, when, by whom, why. [`Repo::changed`]: between any two states.
 //! * [`Repo::versions`]: what files went through, fast.
+//! * [`Repo::commit`], [`Repo::tree_changes`]: what a commit is and changed, without a git process of its own.
 //!
 //! A fleet may lie in a subdirectory of its repository; all paths here are relative to the fleet.
 
@@ -26,6 +27,7 @@ mod repo;
 mod revision;
 mod stamp;
 mod versions;
+mod walk;
 
 pub use compare::State;
 pub use drafts::{DraftChange, DraftRef, is_draft_id};
@@ -35,6 +37,7 @@ pub use log::{Changeset, PathChange};
 pub use repo::{Head, Repo};
 pub use revision::Revision;
 pub use versions::Version;
+pub use walk::{Blob, Commit, TreeChange};
 
 #[cfg(test)]
 mod tests;

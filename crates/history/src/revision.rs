@@ -45,17 +45,17 @@ impl Drop for Batch {
 }
 
 #[derive(Debug)]
-struct TreeEntry {
-    mode: u32,
-    name: Vec<u8>,
-    id: String,
+pub(crate) struct TreeEntry {
+    pub(crate) mode: u32,
+    pub(crate) name: Vec<u8>,
+    pub(crate) id: String,
 }
 
 /// The part of a git mode that says what something is, and its values.
-const FORMAT: u32 = 0o170000;
+pub(crate) const FORMAT: u32 = 0o170000;
 const FILE: u32 = 0o100000;
 const LINK: u32 = 0o120000;
-const DIR: u32 = 0o040000;
+pub(crate) const DIR: u32 = 0o040000;
 
 /// The largest object that is read, in bytes: what `DiskFiles` allows.
 const MAX_OBJECT: u64 = 64 << 20;
@@ -87,7 +87,7 @@ impl Revision {
     }
 
     /// What lies at a fleet path: its mode and object id.
-    fn find(&self, path: &str) -> io::Result<Option<(u32, String)>> {
+    pub(crate) fn find(&self, path: &str) -> io::Result<Option<(u32, String)>> {
         let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
         let full = self.repo.full(path);
         let (mut mode, mut id) = (DIR, format!("{}^{{tree}}", self.commit));
@@ -125,7 +125,7 @@ impl Revision {
 }
 
 impl Objects {
-    fn tree(&mut self, repo: &Repo, id: &str) -> io::Result<Arc<Vec<TreeEntry>>> {
+    pub(crate) fn tree(&mut self, repo: &Repo, id: &str) -> io::Result<Arc<Vec<TreeEntry>>> {
         if let Some(tree) = self.trees.get(id) {
             return Ok(tree.clone());
         }
@@ -148,11 +148,11 @@ impl Objects {
     }
 
     /// An object's type and bytes.
-    fn read(&mut self, repo: &Repo, id: &str) -> io::Result<(String, Vec<u8>)> {
+    pub(crate) fn read(&mut self, repo: &Repo, id: &str) -> io::Result<(String, Vec<u8>)> {
         let asked_before = self.batch.is_some();
         match self.ask(repo, id) {
             // The process of an earlier question may have ended meanwhile.
-            Err(_) if asked_before => self.ask(repo, id),
+            Err(e) if asked_before && e.kind() != io::ErrorKind::NotFound => self.ask(repo, id),
             answer => answer,
         }
     }
@@ -168,7 +168,12 @@ impl Objects {
         batch.stdout.read_line(&mut header)?;
         let fields: Vec<&str> = header.split_whitespace().collect();
         let [_, kind, size] = fields[..] else {
-            return Err(io::Error::other(format!("git has no object {id} ({})", header.trim())));
+            let missing = fields.last() == Some(&"missing");
+            let words = format!("git has no object {id} ({})", header.trim());
+            if missing {
+                self.batch = Some(batch);
+            }
+            return Err(io::Error::new(if missing { io::ErrorKind::NotFound } else { io::ErrorKind::Other }, words));
         };
         let size: u64 = size.parse().map_err(io::Error::other)?;
         if size > MAX_OBJECT {

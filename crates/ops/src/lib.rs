@@ -15,6 +15,7 @@
 //! * [`compare`]: what differs between two texts, in words, effects, keys and text.
 //! * [`online`]: the local online server: switch, rollback, supervisor.
 //! * [`drafts`]: changes that are not history yet, and how they become it.
+//! * [`moves`]: changesets taken back and carried over, as steps of a draft.
 //! * [`objects`]: one server as a page shows it.
 //! * the other modules are one verb each.
 
@@ -41,9 +42,9 @@ pub mod init;
 pub mod jobs;
 pub mod lock;
 pub mod merge_driver;
+pub mod moves;
 pub mod objects;
 pub mod online;
-pub mod revert;
 pub mod trial;
 pub mod undo;
 pub mod wanted;
@@ -63,7 +64,7 @@ pub use evidence::{Evidence, Kind, Verdict};
 pub use gc::gc;
 pub use init::init;
 pub use lock::lock;
-pub use revert::revert;
+pub use moves::{pick, revert};
 pub use trial::trial;
 
 /// A report's yes or no: exit status 0 or 1.

@@ -247,8 +247,8 @@ fn versions(ctx: &Context, repo: &Repo, commit: &str) -> Result<Arc<Versions>> {
     }
     let mut by_path = Versions::new();
     for version in repo.versions(commit, &["servers", "roles", "regrow.toml"], MOST_CHANGESETS)? {
-        // Locks and the files of root/ have no keys.
-        if version.path.ends_with(".toml") && !version.path.ends_with("/lock.toml") {
+        // Locks are made, not written.
+        if !version.path.ends_with("/lock.toml") {
             by_path.entry(version.path.clone()).or_default().push(version);
         }
     }

@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Show(commands::show::Show),
     Diff(commands::diff::Diff),
     Revert(commands::revert::Revert),
+    Pick(commands::revert::Pick),
+    Resolve(commands::resolve::Resolve),
     Gc(commands::gc::Gc),
     Doctor(commands::doctor::Doctor),
     Serve(commands::serve::ServeArgs),

@@ -14,12 +14,13 @@ use regrow_history::{Change, DraftChange, DraftRef, Head, Landing, Repo};
 use serde::{Deserialize, Serialize};
 
 use super::merge::{self, Conflict, With};
-use super::{DISK, Data, TRIES, bytes_at, open, relock, rewrite, suggest};
+use super::{DISK, Data, TRIES, bytes_at, open, relock, suggest, who};
 use crate::Answer;
 use crate::acts::{self, Act};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::lock::LockReport;
+use crate::moves::{compose, step};
 use crate::undo::Way;
 
 /// A decision about a conflict, with the values that it was made about.
@@ -94,22 +95,27 @@ pub(crate) fn take(repo: &Repo, draft: &DraftRef) -> Result<Taken> {
     let head = repo.head()?;
     let Some(commit) = head.commit.clone() else { return Err(regrow_history::Error::Unborn.into()) };
     let (base, tip, now) = (repo.at(&draft.base), repo.at(&draft.tip), repo.at(&commit));
-    let decisions = Data::of(draft).decisions;
-    let mut taken = Taken { head, commit: commit.clone(), files: BTreeMap::new(), conflicts: Vec::new() };
-    for change in &draft.paths {
-        let path = &change.path;
-        let yours = bytes_at(&tip, path)?;
-        if draft.base == commit {
-            taken.files.insert(path.clone(), yours);
-            continue;
+    let Data { decisions, steps, .. } = Data::of(draft);
+    // The draft's own edits are what it has beyond what its steps give: these are made anew on the last changeset.
+    let was = compose::compose(repo, &draft.base, &steps, &decisions)?;
+    let is = if draft.base == commit { was.clone() } else { compose::compose(repo, &commit, &steps, &decisions)? };
+    let conflicts = is.conflicts.clone();
+    let mut taken = Taken { head, commit: commit.clone(), files: BTreeMap::new(), conflicts };
+    for path in compose::paths(draft, &was, &is) {
+        let yours = bytes_at(&tip, &path)?;
+        let there = bytes_at(&now, &path)?;
+        let bytes = if draft.base == commit {
+            yours
+        } else {
+            let (base, theirs) = (was.read(&base, &path)?, is.read(&now, &path)?);
+            let texts = [base.as_deref(), theirs.as_deref(), yours.as_deref()];
+            let merged = merge::decided(&path, texts, With::Changeset, &decisions)?;
+            taken.conflicts.extend(merged.conflicts);
+            merged.bytes
+        };
+        if bytes != there {
+            taken.files.insert(path, bytes);
         }
-        let (base, theirs) = (bytes_at(&base, path)?, bytes_at(&now, path)?);
-        let texts = [base.as_deref(), theirs.as_deref(), yours.as_deref()];
-        let merged = merge::decided(path, texts, With::Changeset, &decisions)?;
-        if merged.bytes != theirs {
-            taken.files.insert(path.clone(), merged.bytes);
-        }
-        taken.conflicts.extend(merged.conflicts);
     }
     Ok(taken)
 }
@@ -208,7 +214,10 @@ pub fn conflicts(ctx: &Context, id: &str) -> Result<Vec<Conflict>> {
     if id == DISK {
         return Ok(Vec::new());
     }
-    Ok(plan(ctx, &open(ctx)?, id, false)?.conflicts)
+    let repo = open(ctx)?;
+    let Plan { draft, taken, mut conflicts, .. } = plan(ctx, &repo, id, false)?;
+    who::fill(ctx, &repo, &draft, &taken.commit, &mut conflicts)?;
+    Ok(conflicts)
 }
 
 /// Decides a conflict; the decision is kept with the draft. `None` as the choice takes the decision back.
@@ -276,7 +285,7 @@ fn change_decisions(ctx: &Context, id: &str, decisions: &[Decision], undo: bool)
         if data == before {
             return Ok(plan.conflicts);
         }
-        match rewrite(ctx, &repo, &plan.draft, None, &data) {
+        match compose::rewrite(ctx, &repo, &plan.draft, None, &data) {
             Ok(tip) => {
                 let words = if undo { "took a decision back in" } else { "decided a conflict in" };
                 let after = DraftRef { tip, ..plan.draft.clone() };
@@ -322,8 +331,10 @@ pub fn land(ctx: &Context, id: &str, message: Option<&str>) -> Result<Outcome> {
                 format!("change something in it first, or discard it: regrow draft discard {id}"),
             ));
         }
+        let steps: Vec<_> = Data::of(&plan.draft).steps.into_iter().filter(|s| s.on).collect();
         let message = match message {
-            Some(message) => message.trim().to_owned(),
+            Some(message) => step::with_provenance(message, &steps),
+            None if !steps.is_empty() => step::message(&repo, &steps)?,
             None => suggest::of_files(&repo.at(&plan.taken.commit), &plan.taken.files)?,
         };
         let landed = repo.land(&Landing {

@@ -8,6 +8,7 @@ use regrow_host::program::Program;
 use serde::{Deserialize, Serialize};
 
 use super::land::Decision;
+use super::who::Who;
 use crate::error::Result;
 
 /// What a draft's change is in conflict with.
@@ -20,6 +21,8 @@ pub enum With {
     Disk,
     /// Another edit of the same draft.
     Draft,
+    /// What stands where a step of the draft is made, by the step's number: its value is yours.
+    Step(u32),
 }
 
 /// One place that was changed in two ways. Values are TOML literals, of a whole file its text; `None`: not there.
@@ -39,6 +42,12 @@ pub struct Conflict {
     pub with: With,
     /// What was decided: `Ours` is yours.
     pub choice: Option<Choice>,
+    /// Who wrote theirs, and why, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub theirs_by: Option<Who>,
+    /// Who wrote yours, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub yours_by: Option<Who>,
 }
 
 /// Choices by key; the whole file has no key.
@@ -116,6 +125,8 @@ pub(crate) fn merge(
         yours: shown(yours),
         with,
         choice,
+        theirs_by: None,
+        yours_by: None,
     };
     Ok(Merged { bytes, conflicts: vec![conflict] })
 }
@@ -165,6 +176,8 @@ fn by_key(
         theirs: c.ours.clone(),
         yours: c.theirs.clone(),
         with,
+        theirs_by: None,
+        yours_by: None,
     });
     Ok(Merged { conflicts: conflicts.collect(), bytes: Some(merged.text.into_bytes()) })
 }

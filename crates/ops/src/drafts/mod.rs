@@ -13,6 +13,8 @@
 //!
 //! * [`edit`]: changes by key and of whole files. * [`merge`]: three texts of one file. * [`land`]: from draft to
 //!   changeset, and conflicts. * [`relock`]: locks that a draft makes stale. * [`suggest`]: a message in words.
+//! * [`who`]: who wrote what is in conflict. Changesets taken back or carried over in a draft are its steps:
+//!   [`crate::moves`].
 
 pub mod disk;
 pub mod edit;
@@ -20,6 +22,7 @@ pub mod land;
 pub mod merge;
 pub mod relock;
 pub mod suggest;
+pub mod who;
 
 use jiff::Timestamp;
 use regrow_config::{Diagnostic, DiskFiles, Files};
@@ -30,16 +33,22 @@ use crate::Answer;
 use crate::acts::{self, Act};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::moves::{Step, compose};
 use crate::undo::Way;
 
 pub use disk::{OnDisk, land_disk, on_disk};
-pub use edit::{Edited, Into, Refusal, Saved, Seen, Target, Wish, edit, edit_seen, write_file, write_file_seen};
-pub use land::{Decision, Outcome, choose, conflicts, decide, land};
+pub use edit::{
+    Edited, Into, Refusal, Saved, SavedFile, Seen, Target, Wish, edit, edit_seen, write_file, write_file_seen,
+};
+pub use land::{Decision, Landed, Outcome, choose, conflicts, decide, land};
 pub use merge::{Conflict, With};
 pub use regrow_config::edit::{Comments, Edit};
 pub use regrow_config::merge::Choice;
 pub use relock::{Prepared, prepare};
 pub use suggest::suggested_message;
+pub use who::Who;
+
+pub(crate) use edit::saved_file;
 
 /// The id of the edits on disk.
 pub const DISK: &str = "disk";
@@ -87,6 +96,9 @@ pub(crate) struct Data {
     /// Decisions about conflicts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) decisions: Vec<Decision>,
+    /// Changesets that are taken back or carried over, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) steps: Vec<Step>,
 }
 
 impl Data {
@@ -165,7 +177,7 @@ pub fn create(ctx: &Context, title: Option<&str>, owner: &str) -> Result<Draft> 
 pub(crate) const TRIES: usize = 8;
 
 pub(crate) fn create_on(ctx: &Context, repo: &Repo, head: &str, title: Option<&str>, owner: &str) -> Result<Draft> {
-    create_from(ctx, repo, head, &Default::default(), title, owner)
+    create_from(ctx, repo, head, &Default::default(), &Data::default(), title, owner)
 }
 
 /// Makes a draft on any changeset, with these files different.
@@ -173,7 +185,8 @@ pub(crate) fn create_from(
     ctx: &Context,
     repo: &Repo,
     base: &str,
-    files: &std::collections::BTreeMap<String, Option<Vec<u8>>>,
+    files: &compose::NewFiles,
+    data: &Data,
     title: Option<&str>,
     owner: &str,
 ) -> Result<Draft> {
@@ -190,7 +203,7 @@ pub(crate) fn create_from(
             owner: &owner,
             created: ctx.now(),
             at: ctx.now(),
-            data: &Data::default().to_json(),
+            data: &data.to_json(),
             files,
         });
         match made {
@@ -240,7 +253,7 @@ pub fn rename(ctx: &Context, id: &str, title: &str) -> Result<Draft> {
     let repo = open(ctx)?;
     for _ in 0..TRIES {
         let draft = repo.draft(id)?;
-        match rewrite(ctx, &repo, &draft, Some(title), &Data::of(&draft)) {
+        match compose::rewrite(ctx, &repo, &draft, Some(title), &Data::of(&draft)) {
             Err(Error::History(regrow_history::Error::DraftMoved(_))) => {}
             Err(e) => return Err(e),
             Ok(tip) => {
@@ -251,28 +264,6 @@ pub fn rename(ctx: &Context, id: &str, title: &str) -> Result<Draft> {
         }
     }
     Err(regrow_history::Error::DraftMoved(id.to_owned()).into())
-}
-
-/// Writes a draft again with the same files.
-pub(crate) fn rewrite(
-    ctx: &Context,
-    repo: &Repo,
-    draft: &DraftRef,
-    title: Option<&str>,
-    data: &Data,
-) -> Result<String> {
-    Ok(repo.write_draft(&DraftChange {
-        id: &draft.id,
-        expected: Some(&draft.tip),
-        base: &draft.base,
-        files_of: &draft.tip,
-        title: title.unwrap_or(&draft.title),
-        owner: &draft.owner,
-        created: draft.created,
-        at: ctx.now(),
-        data: &data.to_json(),
-        files: &Default::default(),
-    })?)
 }
 
 /// Sets a draft aside; [`restore`] takes it back, for 30 days.

@@ -9,6 +9,7 @@ use super::merge::is_lock;
 use super::{DISK, open};
 use crate::context::Context;
 use crate::error::Result;
+use crate::moves::step;
 
 /// A message for landing a draft, from its key changes: "web1: checks.front.status = 404".
 pub fn suggested_message(ctx: &Context, id: &str) -> Result<String> {
@@ -24,6 +25,10 @@ pub fn suggested_message(ctx: &Context, id: &str) -> Result<String> {
         return of_files(&repo.at(&head), &files);
     }
     let draft = repo.draft(id)?;
+    let steps: Vec<_> = super::Data::of(&draft).steps.into_iter().filter(|s| s.on).collect();
+    if !steps.is_empty() {
+        return step::message(&repo, &steps);
+    }
     let tip = repo.at(&draft.tip);
     let mut files = BTreeMap::new();
     for change in &draft.paths {

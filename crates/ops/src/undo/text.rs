@@ -9,6 +9,7 @@ use super::{UndoReport, Way};
 use crate::context::Context;
 use crate::drafts::{self, Data, Outcome, With, bytes_at, merge};
 use crate::error::{Error, Result};
+use crate::moves;
 use crate::wanted::short;
 
 /// Takes a changeset back by another one. If keys were changed again since, the draft that does it stays, to be decided.
@@ -26,8 +27,12 @@ pub(super) fn landed(ctx: &Context, revision: &str, report: &mut UndoReport) -> 
             short(revision)
         )));
     }
-    let reverted = crate::revert(ctx, revision)?;
-    let draft = reverted.draft.id;
+    let gone = || Error::mistake(format!("what {} did is gone already: nothing would change", short(revision)));
+    let reverted = match moves::revert(ctx, &[revision], moves::Options::default()) {
+        Err(Error::Mistake { message, .. }) if message.contains("would change nothing") => return Err(gone()),
+        reverted => reverted?,
+    };
+    let Some(draft) = reverted.draft.map(|d| d.id) else { return Err(gone()) };
     if !reverted.conflicts.is_empty() {
         report.done = format!("made the draft {draft}: something was changed again since and must be decided first");
         (report.draft, report.conflicts) = (Some(draft), reverted.conflicts);
@@ -48,9 +53,7 @@ pub(super) fn landed(ctx: &Context, revision: &str, report: &mut UndoReport) -> 
         Err(e) => {
             drafts::discard(ctx, &draft)?;
             Err(match e {
-                Error::Mistake { message, .. } if message.contains("says already") => {
-                    Error::mistake(format!("what {} did is gone already: nothing would change", short(revision)))
-                }
+                Error::Mistake { message, .. } if message.contains("says already") => gone(),
                 e => e,
             })
         }

@@ -1,13 +1,12 @@
 //! `regrow draft`: the drafts that pages collect, from the command line.
 
-use regrow_ops::drafts::{
-    self, Choice, Comments, Conflict, DISK, Draft, Edit, Edited, Into, Outcome, Seen, Target, Wish,
-};
+use regrow_ops::drafts::{self, Comments, Conflict, DISK, Draft, Edit, Edited, Into, Outcome, Seen, Target, Wish};
 use regrow_ops::error::Error;
 use regrow_ops::wanted::short;
 use regrow_ops::{Answer, Context};
 use serde::Serialize;
 
+use super::{resolve, steps};
 use crate::session::{Outcome as Said, Session};
 use crate::words::{bold, count, table, time};
 
@@ -23,7 +22,7 @@ use crate::words::{bold, count, table, time};
 ///     regrow draft land d1 -m "Give web1 more room"
 ///
 /// What somebody else changed meanwhile is merged by key. Only where the same key was changed differently, landing says
-/// so, and waits until `regrow draft choose` has decided.
+/// so, and waits until `regrow resolve` has decided.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct DraftArgs {
@@ -76,9 +75,23 @@ enum Verb {
         path: String,
         /// The key; leave it out to decide about the whole file
         key: Option<String>,
-        /// yours, theirs, base, or value=…
+        /// yours, theirs, base, value=…, or open
         #[arg(long)]
         take: String,
+    },
+    /// List the changesets that a draft takes back or carries over
+    Steps {
+        /// The draft
+        id: String,
+    },
+    /// Tick one of them on or off, put it elsewhere, or drop it
+    Step {
+        /// The draft
+        id: String,
+        /// Its number, as `regrow draft steps` shows it
+        step: u32,
+        #[command(flatten)]
+        what: steps::What,
     },
     /// Make a draft one changeset; edits on disk in the same files are kept
     Land {
@@ -134,6 +147,8 @@ pub(crate) fn run(args: &DraftArgs, ctx: &Context, session: &Session) -> Said {
             change(ctx, session, id, place, Edit::Unset { key: key.clone(), comments: Comments::Keep })
         }
         Verb::Choose { id, path, key, take } => choose(ctx, session, id, path, key.as_deref(), take),
+        Verb::Steps { id } => steps::list(ctx, session, id),
+        Verb::Step { id, step, what } => steps::change(ctx, session, id, *step, what),
         Verb::Land { id, message } => session.answer(&drafts::land(ctx, id, message.as_deref())?, |o| landed(id, o)),
         Verb::Discard { id } => session.answer(&drafts::discard(ctx, id)?, |d| {
             format!("{} is set aside; take it back with: regrow draft restore {}\n", d.title, d.id)
@@ -186,27 +201,10 @@ fn show(shown: &Shown) -> String {
     for server in &shown.comparison.servers {
         text.push_str(&words(&server.name, &server.words));
     }
-    text.push_str(&conflicts(&shown.conflicts));
+    text.push_str(&resolve::list(shown.draft.as_ref().map_or(DISK, |d| &d.id), &shown.conflicts));
     if !shown.comparison.text.is_empty() {
         text.push('\n');
         text.push_str(&shown.comparison.text);
-    }
-    text
-}
-
-fn conflicts(all: &[Conflict]) -> String {
-    let mut text = String::new();
-    for c in all {
-        let what = c.key.as_ref().map_or_else(|| c.path.clone(), |key| format!("{key} in {}", c.path));
-        let value = |v: &Option<String>| v.clone().unwrap_or_else(|| "not there".to_owned());
-        let state = if c.choice.is_some() { "decided" } else { "to decide" };
-        text.push_str(&format!("\n{state}: {what}\n"));
-        text.push_str(&format!(
-            "  base    {}\n  theirs  {}\n  yours   {}\n",
-            value(&c.base),
-            value(&c.theirs),
-            value(&c.yours)
-        ));
     }
     text
 }
@@ -238,25 +236,14 @@ fn change(ctx: &Context, session: &Session, id: &str, place: &str, edit: Edit) -
 }
 
 fn choose(ctx: &Context, session: &Session, id: &str, path: &str, key: Option<&str>, take: &str) -> Said {
-    let choice = match take {
-        "yours" => Choice::Ours,
-        "theirs" => Choice::Theirs,
-        "base" => Choice::Base,
-        other => match other.strip_prefix("value=") {
-            Some(value) => Choice::Value(value.to_owned()),
-            None => {
-                let help = "it is yours, theirs, base, or value=VALUE";
-                return Err(Error::mistake_with(format!("{other} is no choice"), help));
-            }
-        },
-    };
+    let choice = resolve::choice(take)?;
     let same = |c: &&Conflict| c.path == path && c.key.as_ref().map(ToString::to_string).as_deref() == key;
     let all = drafts::conflicts(ctx, id)?;
     let Some(c) = all.iter().find(same) else {
         let help = format!("see what is to decide with: regrow draft show {id}");
         return Err(Error::mistake_with("there is nothing to decide there", help));
     };
-    let left = drafts::choose(ctx, id, path, c.key.as_ref(), c.with, Some(choice))?;
+    let left = drafts::choose(ctx, id, path, c.key.as_ref(), c.with, choice)?;
     session.answer(&Decided { conflicts: left }, |d| match d.conflicts.iter().filter(|c| c.choice.is_none()).count() {
         0 => format!("everything is decided; land it with: regrow draft land {id}\n"),
         n => format!("{} left to decide\n", count(n, "place")),
@@ -274,10 +261,7 @@ fn landed(id: &str, outcome: &Outcome) -> String {
             text
         }
         Outcome::Conflicts { conflicts: all } => {
-            format!(
-                "not landed: somebody else changed the same\n{}\ndecide with: regrow draft choose {id} PATH KEY --take yours|theirs|base|value=…\n",
-                conflicts(all)
-            )
+            format!("not landed: the same was changed otherwise meanwhile\n{}", resolve::list(id, all))
         }
     }
 }

@@ -17,11 +17,13 @@ pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod merge_driver;
 pub(crate) mod online;
+pub(crate) mod resolve;
 pub(crate) mod revert;
 pub(crate) mod serve;
 pub(crate) mod set;
 pub(crate) mod show;
 pub(crate) mod status;
+pub(crate) mod steps;
 pub(crate) mod trial;
 pub(crate) mod undo;
 
@@ -63,7 +65,9 @@ pub(crate) fn run(command: &Command, ctx: &Context, session: &Session) -> Outcom
         Command::Acts(args) => acts::run(args, ctx, session),
         Command::Undo(args) => undo::run(args, ctx, session),
         Command::Log(args) => log::run(args, ctx, session),
-        Command::Revert(args) => revert::run(args, ctx, session),
+        Command::Revert(args) => revert::revert(args, ctx, session),
+        Command::Pick(args) => revert::pick(args, ctx, session),
+        Command::Resolve(args) => resolve::run(args, ctx, session),
         Command::Show(args) => show::run(args, ctx, session),
         Command::Diff(args) => diff::run(args, ctx, session),
     }

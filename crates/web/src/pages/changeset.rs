@@ -10,7 +10,8 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use regrow_ops::compare::{self, Comparison};
 use regrow_ops::evidence;
-use regrow_ops::{Context, Error, revert as ops_revert};
+use regrow_ops::moves::{self, Options};
+use regrow_ops::{Context, Error};
 use serde::Deserialize;
 
 use crate::app::App;
@@ -161,7 +162,8 @@ pub(crate) async fn revert(
     let (state, back) = (app.clone(), format!("/changeset/{revision}"));
     let made = work(&app, move |ctx| {
         state.once(&sent.once, "revert", || {
-            let id = ops_revert(ctx, &revision)?.draft.id;
+            let draft = moves::revert(ctx, &[&revision], Options::default())?.draft;
+            let id = draft.map(|d| d.id).unwrap_or_default();
             start_build(ctx, &id);
             // From here on this browser works on the draft.
             Ok::<_, Error>(Went::to(format!("/draft/{id}")).with_draft(&id))

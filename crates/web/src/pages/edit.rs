@@ -395,6 +395,7 @@ impl ConflictRow {
                 drafts::With::Changeset => "a later changeset",
                 drafts::With::Disk => "an edit on disk",
                 drafts::With::Draft => "another edit of this draft",
+                drafts::With::Step(_) => "what stands there now",
             },
             base: c.base.clone(),
             theirs: c.theirs.clone(),
