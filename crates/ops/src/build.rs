@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Answer;
 use crate::context::Context;
+use crate::drafts;
 use crate::error::{Error, Result};
 use crate::evidence::{self, Kind, New, Verdict};
 use crate::wanted::Wanted;
@@ -49,6 +50,7 @@ impl Answer for BuildReport {}
 /// Builds the image of a server from the work tree, or with `at` from one revision. Run it in a job ([`crate::jobs`]).
 pub fn build(ctx: &Context, server: &str, at: Option<&str>, use_cache: bool) -> Result<BuildReport> {
     ctx.begin("building")?;
+    drafts::check_decided(ctx, at)?;
     let wanted = Wanted::read(ctx, at)?;
     build_wanted(ctx, &wanted, server, use_cache)
 }

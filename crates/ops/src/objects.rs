@@ -205,6 +205,8 @@ impl FileHistory {
 /// What changed when, by file.
 pub(crate) type Versions = BTreeMap<String, Vec<Version>>;
 
+/// Where the text of the fleet is that people edit.
+const TEXT: [&str; 3] = ["servers", "roles", "regrow.toml"];
 /// How many changesets of one file are looked through.
 const MOST_VERSIONS: usize = 200;
 /// How many changesets of the fleet are looked through.
@@ -226,18 +228,31 @@ pub fn history(ctx: &Context, commit: &str, path: &str) -> Result<Arc<FileHistor
     let more = versions.len() > MOST_VERSIONS;
     versions.truncate(MOST_VERSIONS);
     let at = repo.at(commit);
+    let touch = |version: Version| Touch { changes: keys_of(&at, &version), version };
+    let found = Arc::new(FileHistory { touches: versions.into_iter().map(touch).collect(), more });
+    ctx.caches().histories.put(&key, found.clone());
+    Ok(found)
+}
+
+/// The changesets up to a commit that changed a file, newest first; of old ones only so many.
+pub(crate) fn versions_of(ctx: &Context, commit: &str, path: &str) -> Result<Vec<Version>> {
+    let repo = ctx.caches().repo(ctx.fleet()?)?;
+    if TEXT.iter().any(|below| path.strip_prefix(below).is_some_and(|r| r.is_empty() || r.starts_with('/'))) {
+        return Ok(versions(ctx, &repo, commit)?.get(path).cloned().unwrap_or_default());
+    }
+    Ok(repo.versions(commit, &[path], MOST_VERSIONS)?)
+}
+
+/// The keys that one changeset changed in a file, read from its repository's objects; none if it is no TOML.
+pub(crate) fn keys_of(at: &regrow_history::Revision, version: &Version) -> Vec<KeyChange> {
+    if !version.path.ends_with(".toml") {
+        return Vec::new();
+    }
     let text = |id: &Option<String>| {
         let bytes = id.as_ref().and_then(|id| at.bytes_of(id)).filter(|b| b.len() <= MOST_TEXT);
         bytes.and_then(|b| String::from_utf8(b).ok()).unwrap_or_default()
     };
-    let is_text = path.ends_with(".toml");
-    let touch = |version: Version| {
-        let changes = if is_text { key_changes(&text(&version.before), &text(&version.after)) } else { Vec::new() };
-        Touch { version, changes }
-    };
-    let found = Arc::new(FileHistory { touches: versions.into_iter().map(touch).collect(), more });
-    ctx.caches().histories.put(&key, found.clone());
-    Ok(found)
+    key_changes(&text(&version.before), &text(&version.after))
 }
 
 /// What changed when, of all text of the fleet, by file: asked of git once for each newest changeset.
@@ -246,7 +261,7 @@ fn versions(ctx: &Context, repo: &Repo, commit: &str) -> Result<Arc<Versions>> {
         return Ok(known);
     }
     let mut by_path = Versions::new();
-    for version in repo.versions(commit, &["servers", "roles", "regrow.toml"], MOST_CHANGESETS)? {
+    for version in repo.versions(commit, &TEXT, MOST_CHANGESETS)? {
         // Locks are made, not written.
         if !version.path.ends_with("/lock.toml") {
             by_path.entry(version.path.clone()).or_default().push(version);

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::Answer;
 use crate::build::{BuildReport, build_wanted, open_store};
 use crate::context::Context;
+use crate::drafts;
 use crate::error::{Error, Result};
 use crate::evidence::{self, Kind, New, Verdict};
 use crate::home::IdRange;
@@ -149,6 +150,7 @@ fn ports(server: &Server) -> BTreeSet<u16> {
 /// `keep` it goes on running afterwards for so many minutes (0: until it is ended). Run it in a job ([`crate::jobs`]).
 pub fn trial(ctx: &Context, server: &str, at: Option<&str>, keep: Option<u32>) -> Result<TrialReport> {
     ctx.begin("a trial")?;
+    drafts::check_decided(ctx, at)?;
     let wanted = Wanted::read(ctx, at)?;
     let text = wanted.server(server)?;
     let build = build_wanted(ctx, &wanted, server, true)?;

@@ -220,6 +220,23 @@ pub fn conflicts(ctx: &Context, id: &str) -> Result<Vec<Conflict>> {
     Ok(conflicts)
 }
 
+/// Refuses a revision that is a draft with something to decide: its text is not what anybody wants yet.
+pub(crate) fn check_decided(ctx: &Context, revision: Option<&str>) -> Result<()> {
+    let Some(revision) = revision else { return Ok(()) };
+    let repo = open(ctx)?;
+    let commit = repo.resolve(revision)?;
+    let Some(draft) = repo.drafts()?.into_iter().find(|d| d.tip == commit) else { return Ok(()) };
+    let open = take(&repo, &draft)?.conflicts.iter().filter(|c| c.choice.is_none()).count();
+    if open == 0 {
+        return Ok(());
+    }
+    let places = if open == 1 { "1 place".to_owned() } else { format!("{open} places") };
+    Err(Error::mistake_with(
+        format!("the draft {} has {places} to decide before it can be built", draft.id),
+        format!("see them with: regrow resolve {}", draft.id),
+    ))
+}
+
 /// Decides a conflict; the decision is kept with the draft. `None` as the choice takes the decision back.
 ///
 /// # Errors

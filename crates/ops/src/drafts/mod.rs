@@ -49,6 +49,7 @@ pub use suggest::suggested_message;
 pub use who::Who;
 
 pub(crate) use edit::saved_file;
+pub(crate) use land::check_decided;
 
 /// The id of the edits on disk.
 pub const DISK: &str = "disk";

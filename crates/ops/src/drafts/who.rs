@@ -1,7 +1,7 @@
 //! Who wrote the two values of a conflict, and why: the changesets that they come from.
 
 use jiff::Timestamp;
-use regrow_history::{DraftRef, Repo};
+use regrow_history::{DraftRef, Repo, Version};
 use serde::Serialize;
 
 use super::Data;
@@ -23,6 +23,9 @@ pub struct Who {
     /// When.
     pub at: Option<Timestamp>,
 }
+
+/// How many changesets of a file are looked through.
+const MOST_VERSIONS: usize = 200;
 
 /// Fills in who of a draft's conflicts. `head` is the changeset that it is merged with.
 pub(super) fn fill(ctx: &Context, repo: &Repo, draft: &DraftRef, head: &str, conflicts: &mut [Conflict]) -> Result<()> {
@@ -66,15 +69,12 @@ pub(crate) fn fill_steps(
 
 /// The last changeset that wrote what stands there now.
 fn last(ctx: &Context, head: &str, c: &Conflict) -> Result<Option<Who>> {
-    let history = objects::history(ctx, head, &c.path)?;
-    let touch = match &c.key {
-        Some(key) => history.since(key),
-        None => history.touches.first().map(|touch| &touch.version),
+    let at = ctx.repo()?.at(head);
+    let wrote = |version: &Version| {
+        let Some(key) = &c.key else { return true };
+        let changes = objects::keys_of(&at, version);
+        changes.iter().any(|c| c.key.0.starts_with(&key.0) || key.0.starts_with(&c.key.0))
     };
-    Ok(touch.map(|v| Who {
-        revision: Some(v.revision.clone()),
-        author: v.author.clone(),
-        subject: v.subject.clone(),
-        at: Some(v.at),
-    }))
+    let version = objects::versions_of(ctx, head, &c.path)?.into_iter().take(MOST_VERSIONS).find(wrote);
+    Ok(version.map(|v| Who { revision: Some(v.revision), author: v.author, subject: v.subject, at: Some(v.at) }))
 }

@@ -10,10 +10,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regrow_config::Files;
 use regrow_config::merge::Choice;
+use regrow_config::{Files, KeyPath};
 use regrow_history::{Blob, DraftChange, DraftRef, Repo, TreeChange};
 
+use super::follow::{self, Moved, Names, Side};
 use super::step::Step;
 use crate::context::Context;
 use crate::drafts::land::Decision;
@@ -51,9 +52,12 @@ impl Composed {
 pub(crate) fn compose(repo: &Repo, base: &str, steps: &[Step], decisions: &[Decision]) -> Result<Composed> {
     let mut out = Composed::default();
     let below = repo.at(base);
+    let mut names = Names::default();
     for step in steps.iter().filter(|s| s.on) {
         let files = std::mem::take(&mut out.files);
-        let mut at = At { repo, laid: Laid { below: &below, files }, step, decisions, conflicts: Vec::new() };
+        let laid = Laid { below: &below, files };
+        let (conflicts, servers) = (Vec::new(), BTreeMap::new());
+        let mut at = At { repo, base, laid, step, decisions, conflicts, servers, names: &mut names };
         let before = at.laid.files.clone();
         at.run()?;
         let At { laid, conflicts, .. } = at;
@@ -76,35 +80,173 @@ pub(crate) fn compose(repo: &Repo, base: &str, steps: &[Step], decisions: &[Deci
 /// One step on the way.
 struct At<'a> {
     repo: &'a Repo,
+    base: &'a str,
     laid: Laid<'a>,
     step: &'a Step,
     decisions: &'a [Decision],
     conflicts: Vec<Conflict>,
+    /// Where servers are now whose directory is gone.
+    servers: BTreeMap<String, Option<String>>,
+    names: &'a mut Names,
+}
+
+/// What a step does to one file.
+struct Wish {
+    /// Where it is now.
+    path: String,
+    /// Where it shall be then.
+    to: String,
+    base: Option<Vec<u8>>,
+    yours: Option<Vec<u8>>,
 }
 
 impl At<'_> {
     fn run(&mut self) -> Result<()> {
+        let mut wishes = self.wishes()?;
+        let taken = self.carry(&mut wishes)?;
+        for wish in &wishes {
+            self.file(wish, taken.get(&wish.path).map_or(&[], Vec::as_slice))?;
+        }
+        for wish in wishes.iter().filter(|w| w.to != w.path) {
+            self.names.rename(&wish.path, &wish.to);
+            self.rest_of_server(&wish.path, &wish.to)?;
+        }
+        Ok(())
+    }
+
+    /// What the step does, at the paths where things are now.
+    fn wishes(&mut self) -> Result<Vec<Wish>> {
         let (from, to) = self.step.sides();
-        for change in self.repo.tree_changes(from, to)? {
-            self.file(&change)?;
+        let changes = self.repo.tree_changes(from, to)?;
+        let renamed = follow::renames(self.repo, &self.step.of, &changes);
+        let mut wishes = Vec::new();
+        for change in &changes {
+            if renamed.values().any(|to| *to == change.path) {
+                continue;
+            }
+            let base = self.bytes(change, change.before.as_ref())?;
+            let path = self.now(&change.path, base.is_some())?;
+            let (to, yours) = match renamed.get(&change.path) {
+                None => (path.clone(), self.bytes(change, change.after.as_ref())?),
+                Some(to) => {
+                    let new = changes.iter().find(|c| c.path == *to).unwrap_or(change);
+                    let yours = self.bytes(new, new.after.as_ref())?;
+                    // A file that was renamed otherwise since keeps its name, and one that stands there is not replaced.
+                    let free = path == change.path && self.laid.read(to)?.is_none();
+                    (if free { to.clone() } else { path.clone() }, yours)
+                }
+            };
+            wishes.push(Wish { path, to, base, yours });
+        }
+        Ok(wishes)
+    }
+
+    /// Where a file of the step is now; its own path if nobody knows better.
+    fn now(&mut self, path: &str, was_there: bool) -> Result<String> {
+        if self.laid.read(path)?.is_some() {
+            return Ok(path.to_owned());
+        }
+        if let Some((server, rest)) = follow::server_of(path) {
+            if let Some(now) = self.server(server)? {
+                return Ok(format!("servers/{now}/{rest}"));
+            }
+        } else if was_there && let Some(now) = self.find(path)? {
+            return Ok(now);
+        }
+        Ok(path.to_owned())
+    }
+
+    /// What a server is called now that is not there by its name.
+    fn server(&mut self, name: &str) -> Result<Option<String>> {
+        if let Some(known) = self.servers.get(name) {
+            return Ok(known.clone());
+        }
+        let main = format!("servers/{name}/server.toml");
+        let found = match self.laid.read(&main)? {
+            Some(_) => None,
+            None => self.find(&main)?,
+        };
+        let found = found.and_then(|path| Some(follow::server_of(&path)?.0.to_owned()));
+        self.servers.insert(name.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    fn find(&self, path: &str) -> Result<Option<String>> {
+        self.names.find(self.repo, (self.base, &self.step.of), &self.laid, path)
+    }
+
+    /// Moves of keys from one text to another take the values of now along.
+    fn carry(&self, wishes: &mut [Wish]) -> Result<BTreeMap<String, Vec<KeyPath>>> {
+        let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap_or_default()).ok();
+        let mut sides = Vec::new();
+        for wish in wishes.iter().filter(|w| w.path.ends_with(".toml") && !merge::is_lock(&w.path)) {
+            if let (Some(base), Some(yours)) = (text(&wish.base), text(&wish.yours)) {
+                sides.push(Side { path: wish.path.clone(), base, yours });
+            }
+        }
+        if sides.len() < 2 {
+            return Ok(BTreeMap::new());
+        }
+        let taken = follow::carry(&mut sides, &self.laid)?;
+        for wish in wishes.iter_mut().filter(|w| w.yours.is_some()) {
+            if let Some(side) = sides.iter().find(|s| s.path == wish.path) {
+                wish.yours = Some(side.yours.clone().into_bytes());
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Merges one file; keys in `taken` go without asking, because their values went elsewhere.
+    fn file(&mut self, wish: &Wish, taken: &[KeyPath]) -> Result<()> {
+        let theirs = self.laid.read(&wish.path)?;
+        let texts = [wish.base.as_deref(), theirs.as_deref(), wish.yours.as_deref()];
+        let with = With::Step(self.step.id);
+        let mut merged = merge::decided(&wish.to, texts, with, self.decisions)?;
+        if !taken.is_empty() {
+            let choices: Choices = taken.iter().map(|key| (Some(key.clone()), Choice::Ours)).collect();
+            merged = merge::merge(&wish.to, texts, with, &choices)?;
+            merged.conflicts.retain(|c| c.key.as_ref().is_none_or(|key| !taken.contains(key)));
+        }
+        if wish.to != wish.path {
+            self.laid.files.insert(wish.path.clone(), None);
+        }
+        if wish.to != wish.path || merged.bytes != theirs {
+            self.laid.files.insert(wish.to.clone(), merged.bytes);
+        }
+        for conflict in merged.conflicts {
+            if !self.elsewhere(&conflict, wish)? {
+                self.conflicts.push(conflict);
+            }
         }
         Ok(())
     }
 
-    fn file(&mut self, change: &TreeChange) -> Result<()> {
-        let (base, yours) = (self.bytes(change, change.before.as_ref())?, self.bytes(change, change.after.as_ref())?);
-        let theirs = self.laid.read(&change.path)?;
-        let texts = [base.as_deref(), theirs.as_deref(), yours.as_deref()];
-        let merged = merge::decided(&change.path, texts, With::Step(self.step.id), self.decisions)?;
-        self.conflicts.extend(merged.conflicts);
-        self.write(&change.path, theirs.as_deref(), merged.bytes);
+    /// What a server got since goes with it when the step renames it.
+    fn rest_of_server(&mut self, from: &str, to: &str) -> Result<()> {
+        let (Some((old, "server.toml")), Some((new, "server.toml"))) = (follow::server_of(from), follow::server_of(to))
+        else {
+            return Ok(());
+        };
+        let (old, new) = (format!("servers/{old}"), format!("servers/{new}"));
+        for path in follow::files_below(&self.laid, &old)? {
+            let to = format!("{new}{}", &path[old.len()..]);
+            if let (Some(bytes), None) = (self.laid.read(&path)?, self.laid.read(&to)?) {
+                self.laid.files.insert(path, None);
+                self.laid.files.insert(to, Some(bytes));
+            }
+        }
         Ok(())
     }
 
-    fn write(&mut self, path: &str, before: Option<&[u8]>, bytes: Option<Vec<u8>>) {
-        if bytes.as_deref() != before {
-            self.laid.files.insert(path.to_owned(), bytes);
-        }
+    /// A key in conflict because it was moved since is changed where it is now.
+    fn elsewhere(&mut self, c: &Conflict, wish: &Wish) -> Result<bool> {
+        let (Some(key), None, None) = (&c.key, &c.theirs, &c.choice) else { return Ok(false) };
+        let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap_or_default()).unwrap_or_default();
+        let (base, yours) = (text(&wish.base), text(&wish.yours));
+        let moved = Moved { path: &wish.to, key, base: &base, yours: &yours };
+        let Some(texts) = moved.elsewhere(&self.laid)? else { return Ok(false) };
+        self.laid.files.extend(texts.into_iter().map(|(path, text)| (path, Some(text.into_bytes()))));
+        Ok(true)
     }
 
     /// The bytes of one side of the step.

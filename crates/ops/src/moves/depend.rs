@@ -56,7 +56,7 @@ pub(super) fn of_all(
     for commit in commits {
         for (version, keys) in match kind {
             StepKind::Revert => later(ctx, repo, commit, base)?,
-            StepKind::Pick => needed(ctx, repo, commit, base)?,
+            StepKind::Pick => needed(repo, commit, base)?,
         } {
             if commits.contains(&version.revision) {
                 continue;
@@ -81,6 +81,9 @@ pub(super) fn of_all(
     Ok(out.into_iter().map(|(_, d)| d).collect())
 }
 
+/// How many changesets of a file are looked through for the one that made a table.
+const MOST_VERSIONS: usize = 500;
+
 /// How many keys are named in words.
 const NAMED: usize = 3;
 
@@ -102,6 +105,14 @@ struct Own {
     /// The text before it, and the bytes after it.
     before: String,
     after: Vec<u8>,
+}
+
+impl Own {
+    /// Whether a key is one that it wrote, or stands in a table that it made.
+    fn concerns(&self, key: &KeyPath) -> bool {
+        let wrote = |c: &KeyChange| c.key.0.starts_with(&key.0) || key.0.starts_with(&c.key.0);
+        self.changes.iter().any(wrote) || self.made.iter().any(|table| key.0.starts_with(&table.0))
+    }
 }
 
 fn own(repo: &Repo, commit: &str) -> Result<Vec<Own>> {
@@ -147,30 +158,29 @@ fn later(ctx: &Context, repo: &Repo, commit: &str, head: &str) -> Result<Vec<(Ve
             continue;
         }
         // What is as the changeset left it was not changed by anybody, or was put back.
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let differ: Vec<KeyPath> = match own.path.ends_with(".toml") {
-            true => {
-                let changed = key_changes(&String::from_utf8_lossy(&own.after), &text);
-                changed.into_iter().map(|c| c.key).collect()
-            }
-            false => Vec::new(),
-        };
-        let concerns = |key: &KeyPath| {
-            let same = own.changes.iter().any(|c| c.key.0.starts_with(&key.0) || key.0.starts_with(&c.key.0));
-            (same || own.made.iter().any(|table| key.0.starts_with(&table.0))) && differ.contains(key)
-        };
-        for touch in objects::history(ctx, head, &own.path)?.touches.iter() {
-            if touch.version.revision == commit {
+        let is_toml = own.path.ends_with(".toml");
+        let mut differ: Vec<KeyPath> = Vec::new();
+        if is_toml {
+            let changed = key_changes(&String::from_utf8_lossy(&own.after), &String::from_utf8_lossy(&bytes));
+            differ.extend(changed.into_iter().map(|c| c.key).filter(|key| own.concerns(key)));
+        }
+        // Of another file, all that changed it stand on the changeset that made it.
+        if differ.is_empty() && (is_toml || !own.before.is_empty()) {
+            continue;
+        }
+        for version in objects::versions_of(ctx, head, &own.path)? {
+            if version.revision == commit {
                 break;
             }
-            let keys: Vec<String> = match own.path.ends_with(".toml") {
-                true => touch.changes.iter().filter(|c| concerns(&c.key)).map(|c| c.key.to_string()).collect(),
-                // A file that the changeset made, or whose lines it wrote.
-                false if own.before.is_empty() => vec![own.path.clone()],
-                false => Vec::new(),
+            let keys: Vec<String> = match is_toml {
+                true => {
+                    let changes = objects::keys_of(&now, &version).into_iter().map(|c| c.key);
+                    changes.filter(|key| differ.contains(key)).map(|key| key.to_string()).collect()
+                }
+                false => vec![own.path.clone()],
             };
             if !keys.is_empty() {
-                out.push((touch.version.clone(), keys));
+                out.push((version, keys));
             }
         }
     }
@@ -180,7 +190,7 @@ fn later(ctx: &Context, repo: &Repo, commit: &str, head: &str) -> Result<Vec<(Ve
 }
 
 /// The changesets that made the tables which a changeset changes, and which are not there.
-fn needed(ctx: &Context, repo: &Repo, commit: &str, head: &str) -> Result<Vec<(Version, Vec<String>)>> {
+fn needed(repo: &Repo, commit: &str, head: &str) -> Result<Vec<(Version, Vec<String>)>> {
     let now = repo.at(head);
     let mut out = Vec::new();
     for own in own(repo, commit)? {
@@ -196,17 +206,14 @@ fn needed(ctx: &Context, repo: &Repo, commit: &str, head: &str) -> Result<Vec<(V
         if missing.is_empty() {
             continue;
         }
-        let history = objects::history(ctx, commit, &own.path)?;
+        let at = repo.at(commit);
+        let versions = repo.versions(commit, &[&own.path], MOST_VERSIONS)?;
+        let changes: Vec<Vec<KeyChange>> = versions.iter().map(|v| objects::keys_of(&at, v)).collect();
         for table in missing {
-            let made = history
-                .touches
-                .iter()
-                .skip_while(|t| t.version.revision != commit)
-                .skip(1)
-                .filter(|t| t.changes.iter().any(|c| c.key.0.starts_with(&table.0) && c.before.is_none()));
+            let wrote = |n: &usize| changes[*n].iter().any(|c| c.key.0.starts_with(&table.0) && c.before.is_none());
             // The oldest that wrote into it made it.
-            if let Some(touch) = made.last() {
-                out.push((touch.version.clone(), vec![table.to_string()]));
+            if let Some(n) = (0..versions.len()).rev().find(wrote).filter(|n| versions[*n].revision != commit) {
+                out.push((versions[n].clone(), vec![table.to_string()]));
             }
         }
     }

@@ -7,12 +7,17 @@
 //!                                                                                                 └► landed as any draft
 //! ```
 //!
+//! [`split`] puts a part of a draft into another one; [`land_separately`] makes each step a changeset of its own.
+//!
 //! A move is a draft until it lands: it is looked at, built, tried and landed as any other. `main` is never rewritten.
 //! Nothing here needs a work tree, and until the draft's ref moves (by compare-and-swap) nothing has happened.
 
 pub(crate) mod compose;
 pub mod depend;
 pub mod desk;
+mod follow;
+mod separate;
+mod split;
 pub(crate) mod step;
 
 use regrow_history::{DraftRef, Head, Repo};
@@ -27,6 +32,8 @@ use compose::Composed;
 
 pub use depend::{Dependency, dependencies};
 pub use desk::{Change, Steps, set_step, steps};
+pub use separate::{Separately, land_separately};
+pub use split::{Part, split};
 pub use step::{Step, StepKind};
 
 /// How a move is to be made.
@@ -321,3 +328,8 @@ fn add_to(ctx: &Context, repo: &Repo, id: &str, added: Vec<Step>) -> Result<Vec<
     }
     Err(regrow_history::Error::DraftMoved(id.to_owned()).into())
 }
+
+#[cfg(test)]
+mod suite;
+#[cfg(test)]
+mod tests;

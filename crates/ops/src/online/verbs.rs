@@ -15,6 +15,7 @@ use crate::Answer;
 use crate::acts::{self, Act};
 use crate::build::{BuildReport, build_wanted, open_store};
 use crate::context::Context;
+use crate::drafts;
 use crate::error::{Error, Result};
 use crate::undo::Way;
 use crate::wanted::Wanted;
@@ -48,6 +49,7 @@ impl Candidate {
 pub fn switch(ctx: &Context, server: &str, at: Option<&str>) -> Result<SwitchReport> {
     ctx.begin("switching")?;
     recover(ctx)?;
+    drafts::check_decided(ctx, at)?;
     let wanted = Wanted::read(ctx, at)?;
     let text = wanted.server(server)?;
     let revision = wanted.revision(ctx, Some(server))?;

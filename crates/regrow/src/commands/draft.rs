@@ -3,7 +3,7 @@
 use regrow_ops::drafts::{self, Comments, Conflict, DISK, Draft, Edit, Edited, Into, Outcome, Seen, Target, Wish};
 use regrow_ops::error::Error;
 use regrow_ops::wanted::short;
-use regrow_ops::{Answer, Context};
+use regrow_ops::{Answer, Context, moves};
 use serde::Serialize;
 
 use super::{resolve, steps};
@@ -100,6 +100,21 @@ enum Verb {
         /// What the change is for [default: what it does]
         #[arg(short, long, value_name = "MSG")]
         message: Option<String>,
+        /// One changeset for each of its steps, with a message of its own; own edits come last
+        #[arg(long)]
+        separate: bool,
+    },
+    /// Put some of what a draft changes into a draft of its own
+    #[command(verbatim_doc_comment)]
+    Split {
+        /// The draft
+        id: String,
+        /// Files, or keys in them: servers/web1/server.toml:checks.front
+        #[arg(value_name = "FILE[:KEY]", required = true)]
+        parts: Vec<String>,
+        /// What the new draft is for
+        #[arg(long)]
+        title: Option<String>,
     },
     /// Set a draft aside; it can be taken back for 30 days
     Discard {
@@ -149,7 +164,14 @@ pub(crate) fn run(args: &DraftArgs, ctx: &Context, session: &Session) -> Said {
         Verb::Choose { id, path, key, take } => choose(ctx, session, id, path, key.as_deref(), take),
         Verb::Steps { id } => steps::list(ctx, session, id),
         Verb::Step { id, step, what } => steps::change(ctx, session, id, *step, what),
-        Verb::Land { id, message } => session.answer(&drafts::land(ctx, id, message.as_deref())?, |o| landed(id, o)),
+        Verb::Split { id, parts, title } => {
+            let parts = parts.iter().map(|part| moves::Part::parse(part)).collect::<Result<Vec<_>, _>>()?;
+            session.answer(&moves::split(ctx, id, &parts, title.as_deref())?, |d| format!("{}  {}\n", d.id, d.title))
+        }
+        Verb::Land { id, message, separate: true } => steps::land(ctx, session, id, message.as_deref()),
+        Verb::Land { id, message, .. } => {
+            session.answer(&drafts::land(ctx, id, message.as_deref())?, |o| landed(id, o))
+        }
         Verb::Discard { id } => session.answer(&drafts::discard(ctx, id)?, |d| {
             format!("{} is set aside; take it back with: regrow draft restore {}\n", d.title, d.id)
         }),

@@ -1,6 +1,7 @@
 //! `regrow draft steps` and `regrow draft step`: the mixing desk of a draft.
 
 use regrow_ops::Context;
+use regrow_ops::drafts::Landed;
 use regrow_ops::moves::{self, Change, StepKind, Steps};
 use regrow_ops::wanted::short;
 
@@ -59,6 +60,17 @@ pub(crate) fn list(ctx: &Context, session: &Session, id: &str) -> Outcome {
 
 pub(crate) fn change(ctx: &Context, session: &Session, id: &str, step: u32, what: &What) -> Outcome {
     session.answer(&moves::set_step(ctx, id, step, &what.change())?, words)
+}
+
+pub(crate) fn land(ctx: &Context, session: &Session, id: &str, message: Option<&str>) -> Outcome {
+    session.answer(&moves::land_separately(ctx, id, message)?, |report| {
+        let line = |l: &Landed| {
+            format!("changeset {}: {}\n", short(&l.revision), l.message.lines().next().unwrap_or_default())
+        };
+        let mut text: String = report.landed.iter().map(line).collect();
+        text.push_str(&resolve::list(id, &report.conflicts));
+        text
+    })
 }
 
 fn words(report: &Steps) -> String {
