@@ -60,6 +60,28 @@ impl Repo {
         self.changesets(&commit, &[], &["--no-walk"])?.pop().ok_or(Error::Answer("git log"))
     }
 
+    /// The changesets after `good` up to `bad` (full ids) along first parents that touch these fleet paths, newest first.
+    pub fn since(&self, good: &str, bad: &str, below: &[&str]) -> Result<Vec<Changeset>> {
+        let mut changesets = self.changesets(bad, below, &["--topo-order", "--first-parent", &format!("^{good}")])?;
+        changesets.retain(|c| !c.paths.is_empty());
+        Ok(changesets)
+    }
+
+    /// The commits from `to` (a full id) back along first parents, newest first; only those after `from`, if that is
+    /// given.
+    pub fn line(&self, from: Option<&str>, to: &str) -> Result<Vec<String>> {
+        let mut args = vec!["rev-list".to_owned(), "--first-parent".to_owned(), to.to_owned()];
+        args.extend(from.map(|from| format!("^{from}")));
+        args.push("--".to_owned());
+        let output = self.git.call(&args).run()?.stdout;
+        Ok(String::from_utf8_lossy(&output).lines().map(str::to_owned).collect())
+    }
+
+    /// The newest commit that both of two commits came from, if there is one.
+    pub fn fork(&self, a: &str, b: &str) -> Result<Option<String>> {
+        self.git.maybe(["merge-base", a, b])
+    }
+
     fn changesets(&self, from: &str, below: &[&str], options: &[&str]) -> Result<Vec<Changeset>> {
         let mut args =
             vec!["log", "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-merges=first-parent", "--root"];

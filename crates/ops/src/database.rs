@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// The steps from an empty file to the tables of today. How many were done is kept in `user_version`; a step is never
 /// changed once it was in use, only followed by another.
-const STEPS: [&str; 5] = [WORK, ACTS, ASKED, BY_REVISION, UNDO];
+const STEPS: [&str; 6] = [WORK, ACTS, ASKED, BY_REVISION, UNDO, HUNTS];
 /// The version of the tables.
 const VERSION: i64 = STEPS.len() as i64;
 
@@ -91,6 +91,28 @@ const ASKED: &str = "
 ALTER TABLE jobs ADD COLUMN draft TEXT;
 ALTER TABLE jobs ADD COLUMN revision TEXT;
 CREATE INDEX jobs_by_draft ON jobs (draft, id) WHERE draft IS NOT NULL;
+";
+
+/// Hunts and what they have learned: see [`crate::hunt`].
+const HUNTS: &str = "
+CREATE TABLE hunts (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    server   TEXT NOT NULL,
+    question TEXT NOT NULL,
+    actor    TEXT NOT NULL,
+    started  TEXT NOT NULL,
+    ended    TEXT,
+    report   TEXT
+);
+CREATE INDEX hunts_by_server ON hunts (server, id);
+CREATE TABLE hunt_steps (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    hunt    INTEGER NOT NULL REFERENCES hunts (id) ON DELETE CASCADE,
+    machine TEXT,
+    json    TEXT NOT NULL
+);
+CREATE INDEX hunt_steps_by_hunt ON hunt_steps (hunt, id);
+CREATE INDEX hunt_steps_by_machine ON hunt_steps (machine, id) WHERE machine IS NOT NULL;
 ";
 
 /// The open database. One connection, used by one thread at a time.

@@ -143,6 +143,19 @@ pub fn list(ctx: &Context, server: Option<&str>, limit: usize) -> Result<Vec<Evi
     })
 }
 
+/// The newest `limit` results of a server of these kinds, newest first.
+pub(crate) fn list_of(ctx: &Context, server: &str, kinds: &[Kind], limit: usize) -> Result<Vec<Evidence>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let kinds = serde_json::to_string(kinds).unwrap_or_default();
+    ctx.database()?.with(|c| {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM evidence WHERE server = ? AND kind IN (SELECT value FROM json_each(?))
+             ORDER BY id DESC LIMIT ?"
+        );
+        c.prepare_cached(&sql)?.query_map(params![server, kinds, limit], read)?.collect()
+    })
+}
+
 /// The newest result of one kind for one revision.
 pub fn of_revision(ctx: &Context, server: &str, kind: Kind, revision: &str) -> Result<Option<Evidence>> {
     ctx.database()?.with(|c| {

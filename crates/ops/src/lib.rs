@@ -13,6 +13,7 @@
 //! * [`undo`]: how each act is taken back.
 //! * [`accounts`]: who may, where the pages can be reached by others.
 //! * [`compare`]: what differs between two texts, in words, effects, keys and text.
+//! * [`hunt`]: which changeset broke a check, found by booting.
 //! * [`online`]: the local online server: switch, rollback, supervisor.
 //! * [`drafts`]: changes that are not history yet, and how they become it.
 //! * [`moves`]: changesets taken back and carried over, as steps of a draft.
@@ -37,6 +38,7 @@ pub mod error;
 pub mod evidence;
 pub mod gc;
 pub mod home;
+pub mod hunt;
 pub mod images;
 pub mod init;
 pub mod jobs;

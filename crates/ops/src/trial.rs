@@ -3,6 +3,7 @@
 //! The machine has no network but loopback, state of its own, seeded as at a first start, and lives in a scratch
 //! directory. Afterwards nothing of it is left, unless it is kept ([`keep`]).
 
+pub(crate) mod ask;
 pub mod keep;
 
 use std::collections::{BTreeMap, BTreeSet};

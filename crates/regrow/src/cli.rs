@@ -74,6 +74,7 @@ pub(crate) enum Command {
     Revert(commands::revert::Revert),
     Pick(commands::revert::Pick),
     Resolve(commands::resolve::Resolve),
+    Bisect(commands::bisect::Bisect),
     Gc(commands::gc::Gc),
     Doctor(commands::doctor::Doctor),
     Serve(commands::serve::ServeArgs),

@@ -14,6 +14,7 @@
 //! * What cannot be known yet (a lock that is missing or stale) is said, and [`ServerComparison::complete`] is false.
 
 mod effects;
+pub mod image;
 mod keys;
 mod side;
 mod summary;

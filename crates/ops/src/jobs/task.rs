@@ -45,6 +45,11 @@ pub enum Task {
         /// The revision; without one the newest.
         at: Option<String>,
     },
+    /// [`crate::hunt::hunt`].
+    Hunt {
+        /// What it is about: see [`crate::hunt::question`] and [`crate::hunt::interrupted`].
+        question: crate::hunt::Question,
+    },
     /// [`online::rollback`].
     Rollback {
         /// The server.
@@ -79,6 +84,10 @@ impl Task {
                 revision: Some(tip.clone()),
             },
             Task::Switch { server, at } => named("switch", server, at),
+            Task::Hunt { question } => About {
+                revision: Some(question.bad.clone()),
+                ..About::server("bisect", question.server.clone(), Wait::No)
+            },
             Task::Rollback { server, .. } => About::server("rollback", server.clone(), Wait::No),
             Task::Undo { server, .. } => About::server("undo", server.clone(), Wait::No),
         }
@@ -95,6 +104,7 @@ impl Task {
             }
             Task::Draft { draft, tip } => Report::of(&background::build(ctx, draft, tip)?),
             Task::Switch { server, at } => Report::of(&online::switch(ctx, server, at.as_deref())?),
+            Task::Hunt { question } => Report::of(&crate::hunt::hunt(ctx, question, Default::default())?),
             Task::Rollback { server, with_state } => Report::of(&online::rollback(ctx, server, *with_state)?),
             Task::Undo { act, .. } => Report::of(&undo::perform(ctx, *act)?),
         }

@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod acts;
 pub(crate) mod add;
+pub(crate) mod bisect;
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod diff;
@@ -68,6 +69,7 @@ pub(crate) fn run(command: &Command, ctx: &Context, session: &Session) -> Outcom
         Command::Revert(args) => revert::revert(args, ctx, session),
         Command::Pick(args) => revert::pick(args, ctx, session),
         Command::Resolve(args) => resolve::run(args, ctx, session),
+        Command::Bisect(args) => bisect::run(args, ctx, session),
         Command::Show(args) => show::run(args, ctx, session),
         Command::Diff(args) => diff::run(args, ctx, session),
     }

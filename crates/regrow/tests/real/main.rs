@@ -5,6 +5,7 @@
 mod browser;
 mod click;
 mod fleet;
+mod hunt;
 mod kill;
 mod pages;
 mod whole_way;
