@@ -376,6 +376,7 @@ fn make(mut import: Import<'_>, change: &DraftChange<'_>, files: &[ImportFile]) 
         committed: change.at.as_second(),
         message: &format!("{}\n\n{DATA}{data}", one_line(change.title)),
         parent: Some(change.base),
+        merges: None,
         files_of: Some(change.files_of),
         files,
     })?;

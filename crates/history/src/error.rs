@@ -66,6 +66,17 @@ pub enum Error {
         "this clone has not got {0}, which belongs to its history; if it is a shallow or partial clone, get the rest with: git fetch --unshallow"
     )]
     Missing(String),
+    /// No such remote.
+    #[error("this clone has no remote {0}; name one with: git remote add {0} ADDRESS")]
+    NoRemote(String),
+    /// Another clone gave no answer.
+    #[error("{remote} did not answer: {said}")]
+    Remote {
+        /// The remote's name.
+        remote: String,
+        /// What git said.
+        said: String,
+    },
     /// Nothing would change.
     #[error("nothing would change")]
     Nothing,
@@ -91,7 +102,12 @@ impl Error {
     pub fn is_mistake(&self) -> bool {
         !matches!(
             self,
-            Error::Program(_) | Error::File(_) | Error::TooOld { .. } | Error::Answer(_) | Error::Missing(_)
+            Error::Program(_)
+                | Error::File(_)
+                | Error::TooOld { .. }
+                | Error::Answer(_)
+                | Error::Missing(_)
+                | Error::Remote { .. }
         )
     }
 }

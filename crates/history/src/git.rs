@@ -27,10 +27,15 @@ impl Git {
         for setting in ["core.hooksPath=/dev/null", "core.fsmonitor=false", "core.quotePath=false", "gc.auto=0"] {
             program = program.arg("-c").arg(setting);
         }
-        if let Some(trusted) = &self.trusted {
-            program = program.arg("-c").arg(format!("safe.directory={}", trusted.display()));
+        self.trusting(program).args(args)
+    }
+
+    /// Lets a call work in a repository of another user that the person trusts.
+    pub(crate) fn trusting(&self, program: Program) -> Program {
+        match &self.trusted {
+            Some(trusted) => program.arg("-c").arg(format!("safe.directory={}", trusted.display())),
+            None => program,
         }
-        program.args(args)
     }
 
     /// Runs it; the answer must be UTF-8. Trailing line ends are removed.

@@ -32,8 +32,10 @@ pub(crate) struct NewCommit<'a> {
     pub(crate) authored: i64,
     pub(crate) committed: i64,
     pub(crate) message: &'a str,
-    /// The one parent.
+    /// The first parent.
     pub(crate) parent: Option<&'a str>,
+    /// The second parent, if it is a merge. Its files are not looked at.
+    pub(crate) merges: Option<&'a str>,
     /// The commit whose files it starts from; the parent's, if none is given.
     pub(crate) files_of: Option<&'a str>,
     /// Full paths with mode and blob; `None` removes the file.
@@ -94,6 +96,9 @@ impl<'r> Import<'r> {
         );
         if let Some(parent) = new.parent {
             text.push_str(&format!("from {parent}\n"));
+        }
+        if let Some(other) = new.merges {
+            text.push_str(&format!("merge {other}\n"));
         }
         if let Some(other) = new.files_of.filter(|other| Some(*other) != new.parent) {
             let tree = self.find_root(other)?;

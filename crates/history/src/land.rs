@@ -60,6 +60,8 @@ pub struct Landing<'a> {
     pub at: Timestamp,
     /// Who it is by, if not by whom git's configuration says (who then is the committer).
     pub author: Option<&'a str>,
+    /// The commit that this merges, as the second parent. Then it may also change nothing.
+    pub merges: Option<&'a str>,
     /// The draft that this lands, with its tip: its ref goes in the same moment.
     pub draft: Option<(&'a str, &'a str)>,
 }
@@ -100,6 +102,19 @@ impl Repo {
     /// [`Error::Moved`] if HEAD is not where [`Landing::head`] says; [`Error::HandEdits`], [`Error::Staged`],
     /// [`Error::Detached`], [`Error::UnderWay`], [`Error::Nothing`]: then nothing has happened.
     pub fn land(&self, landing: &Landing<'_>) -> Result<Landed> {
+        self.land_as(landing, None)
+    }
+
+    /// Moves the branch forward to a commit that is there already, with the same guarantees: `landing` has the changes
+    /// of the files on the way.
+    ///
+    /// # Errors
+    /// As [`Repo::land`].
+    pub fn forward(&self, landing: &Landing<'_>, to: &str) -> Result<Landed> {
+        self.land_as(landing, Some(to))
+    }
+
+    fn land_as(&self, landing: &Landing<'_>, made: Option<&str>) -> Result<Landed> {
         let _lock = FileLock::exclusive(self.git_dir.join(LOCK), Wait::UntilFree)?;
         recover_locked(self)?;
         self.refuse_operations()?;
@@ -121,7 +136,12 @@ impl Repo {
             if staged.get(&full) != tracked.as_ref() {
                 return Err(Error::Staged { path: change.path.clone() });
             }
-            let mode = tracked.map_or_else(|| "100644".to_owned(), |(mode, _)| mode);
+            // A new file of another clone comes with its mode.
+            let found = match (tracked, made.or(landing.merges)) {
+                (None, Some(other)) => import.find(other, &full)?.filter(|(mode, _)| mode == "100755"),
+                (tracked, _) => tracked,
+            };
+            let mode = found.map_or_else(|| "100644".to_owned(), |(mode, _)| mode);
             let mut blob = |bytes: &Option<Vec<u8>>| -> Result<Option<String>> {
                 let Some(bytes) = bytes else { return Ok(None) };
                 let id = import.blob(bytes)?;
@@ -135,7 +155,13 @@ impl Repo {
                 committed: blob(&change.committed)?.map(|id| (mode, id)),
             });
         }
-        journal.commit = self.make_commit(import, landing, &journal.files)?;
+        journal.commit = match made {
+            Some(made) => {
+                import.finish()?;
+                made.to_owned()
+            }
+            None => self.make_commit(import, landing, &journal.files)?,
+        };
         for change in landing.changes {
             if read_file(&self.fleet.join(&change.path))? != change.based_on {
                 return Err(Error::HandEdits { path: change.path.clone() });
@@ -184,10 +210,11 @@ impl Repo {
             committed: landing.at.as_second(),
             message: landing.message,
             parent: old,
+            merges: landing.merges,
             files_of: old,
             files: &files,
         })?;
-        if before == Some(tree) {
+        if before == Some(tree) && landing.merges.is_none() {
             return Err(Error::Nothing);
         }
         import.finish()?;
@@ -220,10 +247,9 @@ impl Repo {
     /// # Errors
     /// [`Error::Detached`], [`Error::UnderWay`].
     pub fn check_can_land(&self, head: &Head) -> Result<()> {
-        if head.branch.is_none() {
-            return Err(Error::Detached);
-        }
-        self.refuse_operations()
+        // A rebase that is under way is the reason why HEAD is on no branch.
+        self.refuse_operations()?;
+        head.branch.as_ref().map(drop).ok_or(Error::Detached)
     }
 
     fn refuse_operations(&self) -> Result<()> {

@@ -9,6 +9,8 @@
 //! * [`Repo::land`]: one changeset by compare-and-swap. The work tree follows; hand edits are never lost. See [`land`].
 //! * [`drafts`]: changes that are not history yet, each a commit of its own beside the branch.
 //! * [`Repo::log`], [`Repo::show`], [`Repo::diff`]: what changed, when, by whom, why. [`Repo::changed`]: between any two states.
+//! * [`Repo::add_notes`], [`Repo::merge_notes`]: lines about commits that travel with the history.
+//! * [`Repo::fetch`], [`Repo::push`]: other clones.
 //! * [`Repo::versions`]: what files went through, fast.
 //! * [`Repo::commit`], [`Repo::tree_changes`]: what a commit is and changed, without a git process of its own.
 //!
@@ -23,6 +25,8 @@ mod import;
 pub mod land;
 mod locks;
 mod log;
+mod notes;
+mod remote;
 mod repo;
 mod revision;
 mod stamp;
@@ -34,6 +38,8 @@ pub use drafts::{DraftChange, DraftRef, is_draft_id};
 pub use error::{Error, Result};
 pub use land::{Change, Landed, Landing};
 pub use log::{Changeset, PathChange};
+pub use notes::{NOTES, Notes, NotesMerged};
+pub use remote::{Pushed, There, Upstream};
 pub use repo::{Head, Repo};
 pub use revision::Revision;
 pub use versions::Version;

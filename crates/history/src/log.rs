@@ -132,6 +132,20 @@ impl Repo {
     }
 }
 
+/// The subject of a commit without a message.
+const NO_MESSAGE: &str = "(no message)";
+/// Longer messages are cut, in bytes: somebody may have put a file there.
+const MOST_SUBJECT: usize = 400;
+const MOST_BODY: usize = 64 << 10;
+
+/// At most so many bytes, ending at a character.
+fn clipped(text: &str, most: usize) -> String {
+    match text.char_indices().map(|(at, _)| at).take_while(|at| *at <= most).last() {
+        Some(end) if text.len() > most => format!("{}…", &text[..end]),
+        _ => text.to_owned(),
+    }
+}
+
 /// Git's letter for a change, in words.
 pub(crate) fn change_word(letter: &str) -> &'static str {
     match letter {
@@ -161,14 +175,15 @@ fn parse(output: &[u8], prefix: &str) -> Option<Vec<Changeset>> {
                 (next()?, next()?, next()?, next()?, next()?, next()?);
             let message = message.trim_end_matches('\u{3}').trim();
             let (subject, body) = message.split_once('\n').unwrap_or((message, ""));
+            let subject = if subject.trim().is_empty() { NO_MESSAGE } else { subject.trim() };
             changesets.push(Changeset {
                 revision: revision.to_owned(),
                 parents: parents.split_whitespace().map(str::to_owned).collect(),
                 author: author.to_owned(),
                 email: email.to_owned(),
                 at: Timestamp::from_second(at.parse().ok()?).ok()?,
-                subject: subject.trim().to_owned(),
-                body: body.trim().to_owned(),
+                subject: clipped(subject, MOST_SUBJECT),
+                body: clipped(body.trim(), MOST_BODY),
                 paths: Vec::new(),
             });
         }

@@ -1,5 +1,6 @@
 //! A fleet's repository: where it is, where HEAD is, what is edited.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -99,7 +100,17 @@ impl Repo {
             return Err(none());
         }
         let found = self.git.maybe(["rev-parse", "--verify", "--quiet", &format!("{revision}^{{commit}}")])?;
-        found.ok_or_else(|| if revision == "HEAD" { Error::Unborn } else { none() })
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        if revision != "HEAD" {
+            return Err(none());
+        }
+        // A branch that names a commit which is not there is damaged, and not one without commits.
+        match self.git.maybe(["rev-parse", "--verify", "--quiet", "HEAD"])? {
+            Some(lost) => Err(Error::Missing(lost)),
+            None => Err(Error::Unborn),
+        }
     }
 
     /// The files of a revision.
@@ -109,7 +120,26 @@ impl Repo {
 
     /// Whether a commit is HEAD or one of its ancestors.
     pub fn is_in_head(&self, commit: &str) -> Result<bool> {
-        Ok(self.git.maybe(["merge-base", "--is-ancestor", commit, "HEAD"])?.is_some())
+        self.is_ancestor(commit, "HEAD")
+    }
+
+    /// Which of these commits (full ids) are HEAD or one of its ancestors. Words that are no ids are not.
+    pub fn in_head(&self, commits: &BTreeSet<&str>) -> Result<BTreeSet<String>> {
+        /// Up to so many are asked for one by one.
+        const FEW: usize = 4;
+        let ids = commits.iter().filter(|c| c.len() >= 40 && c.bytes().all(|b| b.is_ascii_hexdigit()));
+        if commits.len() <= FEW {
+            let mut found = BTreeSet::new();
+            for commit in ids {
+                if self.is_in_head(commit)? {
+                    found.insert((*commit).to_owned());
+                }
+            }
+            return Ok(found);
+        }
+        let all = self.git.text(["rev-list", "HEAD", "--"])?;
+        let all: BTreeSet<&str> = all.lines().collect();
+        Ok(ids.filter(|c| all.contains(*c)).map(|c| (*c).to_owned()).collect())
     }
 
     /// The files of a commit whose full id is known. Revisions of one `Repo` share the process that reads.
@@ -120,7 +150,14 @@ impl Repo {
     /// Where HEAD is, and all paths of the fleet that differ from it as [`Repo::dirty`] tells them, in one call.
     pub fn head_and_dirty(&self) -> Result<(Option<String>, Vec<String>)> {
         let args = ["status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all", "--no-renames", "--", "."];
-        let output = self.call(&args).run()?;
+        let asked = self.call(&args);
+        let output = asked.output()?;
+        if output.stderr.contains("bad object HEAD") {
+            return Err(Error::Missing(self.git.text(["rev-parse", "HEAD"])?));
+        }
+        if !output.status.success() {
+            return Err(asked.failed(&output).into());
+        }
         let mut commit = None;
         let mut paths = Vec::new();
         for entry in output.stdout.split(|b| *b == 0) {

@@ -81,6 +81,12 @@ impl Revision {
         (kind == "blob").then_some(bytes)
     }
 
+    /// Mode and object id of a directory or of something else at a path of the whole repository, not of the fleet.
+    pub(crate) fn entry_at_root(&self, path: &str, dir: bool) -> Option<(u32, String)> {
+        let found = self.find_below("", path).ok().flatten();
+        found.filter(|(mode, _)| (*mode == DIR) == dir)
+    }
+
     /// The object id of what lies at a fleet path; `None` if there is nothing, or it cannot be told.
     pub fn object_id(&self, path: &str) -> Option<String> {
         self.find(path).ok().flatten().map(|(_, id)| id)
@@ -88,8 +94,12 @@ impl Revision {
 
     /// What lies at a fleet path: its mode and object id.
     pub(crate) fn find(&self, path: &str) -> io::Result<Option<(u32, String)>> {
+        self.find_below(&self.repo.prefix, path)
+    }
+
+    fn find_below(&self, prefix: &str, path: &str) -> io::Result<Option<(u32, String)>> {
         let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = self.repo.full(path);
+        let full = format!("{prefix}{path}");
         let (mut mode, mut id) = (DIR, format!("{}^{{tree}}", self.commit));
         for part in full.split('/').filter(|p| !p.is_empty() && *p != ".") {
             if mode == LINK {
@@ -169,7 +179,9 @@ impl Objects {
         let fields: Vec<&str> = header.split_whitespace().collect();
         let [_, kind, size] = fields[..] else {
             let missing = fields.last() == Some(&"missing");
-            let words = format!("git has no object {id} ({})", header.trim());
+            let words = format!(
+                "this clone has no object {id}: it is shallow, partial or damaged (git fetch --unshallow; git fsck)"
+            );
             if missing {
                 self.batch = Some(batch);
             }

@@ -8,12 +8,12 @@ use regrow_host::program::Program;
 use crate::*;
 
 /// A fleet with one changeset: `a` holds "1\n" and `dir/run` is executable.
-struct Fixture {
+pub(crate) struct Fixture {
     dir: tempfile::TempDir,
-    repo: Repo,
+    pub(crate) repo: Repo,
 }
 
-fn fixture() -> Fixture {
+pub(crate) fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let repo = Repo::init(dir.path()).unwrap();
     let f = Fixture { dir, repo };
@@ -29,11 +29,11 @@ fn fixture() -> Fixture {
 }
 
 impl Fixture {
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    fn git(&self, args: &[&str]) -> String {
+    pub(crate) fn git(&self, args: &[&str]) -> String {
         let program = Program::new("git", "git").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
         String::from_utf8(program.dir(self.path()).args(args).run().unwrap().stdout).unwrap().trim().to_owned()
     }
@@ -55,7 +55,15 @@ impl Fixture {
 
     fn land_on(&self, head: &Head, changes: &[Change]) -> Result<Landed> {
         let at = "2026-01-02T03:04:05Z".parse().unwrap();
-        self.repo.land(&Landing { changes, message: "Say two\n\nBecause.", head, at, author: None, draft: None })
+        self.repo.land(&Landing {
+            changes,
+            message: "Say two\n\nBecause.",
+            head,
+            at,
+            author: None,
+            merges: None,
+            draft: None,
+        })
     }
 }
 
@@ -273,8 +281,16 @@ fn a_fleet_may_lie_below_the_top_of_its_repository() {
     assert_eq!(repo.revision("HEAD").unwrap().read("x").unwrap().unwrap(), b"x\n");
     let at = "2026-01-02T03:04:05Z".parse().unwrap();
     let changes = [change("x", Some("x\n"), Some("y\n"))];
-    repo.land(&Landing { changes: &changes, message: "y", head: &repo.head().unwrap(), at, author: None, draft: None })
-        .unwrap();
+    repo.land(&Landing {
+        changes: &changes,
+        message: "y",
+        head: &repo.head().unwrap(),
+        at,
+        author: None,
+        merges: None,
+        draft: None,
+    })
+    .unwrap();
     assert_eq!(f.git(&["status", "--porcelain"]), "");
     let log = repo.log("HEAD", &[], 9).unwrap();
     assert_eq!(log.iter().map(|c| &*c.paths[0].path).collect::<Vec<_>>(), ["x", "x"]);

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use regrow_build::{BuildError, Options};
 use regrow_config::{Diagnostic, KeyPath, Server};
+use regrow_host::progress;
 use regrow_image::Store;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use crate::Answer;
 use crate::context::Context;
 use crate::drafts;
 use crate::error::{Error, Result};
-use crate::evidence::{self, Kind, New, Verdict};
+use crate::evidence::{self, Differing, Kind, New, Verdict, travel};
 use crate::wanted::Wanted;
 
 /// A finished build.
@@ -30,6 +31,9 @@ pub struct BuildReport {
     pub layers: Vec<Layer>,
     /// How many packages are in it.
     pub packages: usize,
+    /// Another image came out elsewhere for the same revision. With the same version of Regrow the answer is no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differs: Option<Differing>,
 }
 
 /// What became of one layer.
@@ -45,7 +49,11 @@ pub struct Layer {
     pub seconds: f64,
 }
 
-impl Answer for BuildReport {}
+impl Answer for BuildReport {
+    fn is_yes(&self) -> bool {
+        !self.differs.as_ref().is_some_and(Differing::is_same_version)
+    }
+}
 
 /// Builds the image of a server from the work tree, or with `at` from one revision. Run it in a job ([`crate::jobs`]).
 pub fn build(ctx: &Context, server: &str, at: Option<&str>, use_cache: bool) -> Result<BuildReport> {
@@ -68,13 +76,19 @@ pub fn build_wanted(ctx: &Context, wanted: &Wanted<'_>, server: &str, use_cache:
     let built = regrow_build::run(&plan, &debs, &store, ctx.home().path(), Options { use_cache }, ctx.progress())
         .map_err(|e| place(e, wanted, text))?;
     let layer = |l: regrow_build::LayerReport| Layer { name: l.name, key: l.key, cached: l.cached, seconds: l.seconds };
+    let image = built.image.to_string();
+    let differs = travel::against(ctx, server, &revision, &image);
+    if let Some(differs) = &differs {
+        progress::note(ctx.progress(), differs.words());
+    }
     let report = BuildReport {
         server: server.to_owned(),
         revision,
-        image: built.image.to_string(),
+        image,
         seconds: began.elapsed().as_secs_f64(),
         layers: built.layers.into_iter().map(layer).collect(),
         packages: lock.packages.len(),
+        differs,
     };
     let new = New {
         kind: Kind::Build,

@@ -1,5 +1,6 @@
 //! `log`, `show`, `diff`: changesets as they are in git. In keys and effects they come with the page of changesets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -19,12 +20,16 @@ pub fn server_names(ctx: &Context) -> Result<Vec<String>> {
 }
 
 /// Changesets, newest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct LogReport {
     /// The changesets.
     pub changes: Vec<Changeset>,
     /// Whether there are older ones.
     pub more: bool,
+    /// What git's notes say was proven, by revision: see [`evidence::travel`].
+    pub proofs: BTreeMap<String, Vec<evidence::Brief>>,
+    /// Revisions whose images differ from place to place.
+    pub differing: Vec<evidence::Differing>,
 }
 
 impl Answer for LogReport {}
@@ -34,6 +39,10 @@ impl Answer for LogReport {}
 pub struct ShowReport {
     /// The one changeset.
     pub changes: Vec<Changeset>,
+    /// What git's notes say was proven.
+    pub proofs: Vec<evidence::Brief>,
+    /// Servers whose images differ from place to place.
+    pub differing: Vec<evidence::Differing>,
     /// What it did; its `text` is the unified diff.
     #[serde(flatten)]
     pub found: Comparison,
@@ -89,7 +98,9 @@ pub fn log(ctx: &Context, server: Option<&str>, from: Option<&str>, limit: usize
     let mut changes = repo.log(from.unwrap_or("HEAD"), &below, limit.saturating_add(1))?;
     let more = changes.len() > limit;
     changes.truncate(limit);
-    Ok(LogReport { changes, more })
+    let revisions: Vec<&str> = changes.iter().map(|c| &*c.revision).collect();
+    let (proofs, differing) = (evidence::noted(ctx, &revisions), evidence::differing(ctx, &revisions));
+    Ok(LogReport { changes, more, proofs, differing })
 }
 
 /// The first line of a changeset's message, by its full commit id.
@@ -106,7 +117,9 @@ pub fn subject(ctx: &Context, commit: &str) -> Result<String> {
 /// One changeset with what it did.
 pub fn show(ctx: &Context, revision: &str) -> Result<ShowReport> {
     let (change, found) = compare::of_changeset(ctx, revision)?;
-    Ok(ShowReport { changes: vec![change], found })
+    let proofs = evidence::noted(ctx, &[&change.revision]).remove(&change.revision).unwrap_or_default();
+    let differing = evidence::differing(ctx, &[&change.revision]);
+    Ok(ShowReport { changes: vec![change], proofs, differing, found })
 }
 
 /// What differs between two texts, or between a text and the files on disk. A text is a revision, `draft:ID` or `disk`.

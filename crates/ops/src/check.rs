@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::Answer;
 use crate::context::Context;
 use crate::error::{Diagnosed, Result};
+use crate::evidence;
 use crate::wanted::Wanted;
 
 /// What `check` found.
@@ -19,6 +20,8 @@ pub struct CheckReport {
     pub errors: usize,
     /// How many are warnings.
     pub warnings: usize,
+    /// Servers whose images differ from place to place at the last changeset, by git's notes.
+    pub differing: Vec<evidence::Differing>,
     /// Whether package names were looked up: false if no index has been fetched yet.
     pub packages_checked: bool,
     /// The diagnostics with their text, to show them.
@@ -100,5 +103,8 @@ pub fn check(ctx: &Context, server: Option<&str>) -> Result<CheckReport> {
     let errors = diagnostics.iter().filter(|d| d.is_error()).count();
     let warnings = diagnostics.len() - errors;
     let diagnosed = wanted.diagnosed(diagnostics.clone());
-    Ok(CheckReport { servers, diagnostics, errors, warnings, packages_checked, diagnosed })
+    let commit = ctx.repo().and_then(|repo| Ok(repo.head()?.commit)).ok().flatten();
+    let mut differing = commit.map(|commit| evidence::differing(ctx, &[&commit])).unwrap_or_default();
+    differing.retain(|d| server.is_none_or(|only| only == d.server));
+    Ok(CheckReport { servers, diagnostics, errors, warnings, differing, packages_checked, diagnosed })
 }

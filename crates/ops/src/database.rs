@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// The steps from an empty file to the tables of today. How many were done is kept in `user_version`; a step is never
 /// changed once it was in use, only followed by another.
-const STEPS: [&str; 6] = [WORK, ACTS, ASKED, BY_REVISION, UNDO, HUNTS];
+const STEPS: [&str; 7] = [WORK, ACTS, ASKED, BY_REVISION, UNDO, HUNTS, TRAVEL];
 /// The version of the tables.
 const VERSION: i64 = STEPS.len() as i64;
 
@@ -84,6 +84,12 @@ CREATE INDEX evidence_newest ON evidence (server, id);
 const UNDO: &str = "
 ALTER TABLE acts ADD COLUMN undo TEXT;
 ALTER TABLE acts ADD COLUMN undone INTEGER;
+";
+
+/// Results that are not in git's notes yet have their fleet: see [`crate::evidence::travel`].
+const TRAVEL: &str = "
+ALTER TABLE evidence ADD COLUMN fleet TEXT;
+CREATE INDEX evidence_waiting ON evidence (fleet) WHERE fleet IS NOT NULL;
 ";
 
 /// What a job was asked to work on.

@@ -1,4 +1,5 @@
-//! Evidence: the recorded result of a build, trial, switch, rollback…
+//! Evidence: the recorded result of a build, trial, switch, rollback… It also goes into git's notes, so that other
+//! clones see it: [`travel`].
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::wanted::RevisionName;
+
+pub mod travel;
+
+pub use travel::{Differing, differing, noted, publish};
 
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)* }) => {
@@ -117,10 +123,14 @@ pub struct New<'a> {
 pub fn record(ctx: &Context, new: &New<'_>, report: &impl Serialize) -> Result<i64> {
     let json = serde_json::to_string(report).unwrap_or_else(|_| "null".to_owned());
     let at = ctx.now().to_string();
+    // What waits to be written into git's notes has its fleet beside it.
+    let clean = RevisionName::from(new.revision.to_owned());
+    let fleet = if clean.edited || clean.commit.is_none() { None } else { travel::fleet_name(ctx) };
     ctx.database()?.with(|c| {
         c.execute(
-            "INSERT INTO evidence (kind, server, revision, image, verdict, json, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            params![new.kind.as_str(), new.server, new.revision, new.image, new.verdict.as_str(), json, at],
+            "INSERT INTO evidence (kind, server, revision, image, verdict, json, at, fleet)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            params![new.kind.as_str(), new.server, new.revision, new.image, new.verdict.as_str(), json, at, fleet],
         )?;
         Ok(c.last_insert_rowid())
     })
@@ -207,10 +217,27 @@ pub struct Brief {
     pub image: Option<String>,
     /// When it ended.
     pub at: Timestamp,
+    /// The machine where it was, if it was not here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
+}
+
+impl Brief {
+    /// What it is, in words: "trial healthy, elsewhere: forge".
+    pub fn words(&self) -> String {
+        let words = match self.kind {
+            Kind::Build => self.verdict.to_string(),
+            kind => format!("{kind} {}", self.verdict),
+        };
+        self.on.as_ref().map_or(words.clone(), |on| format!("{words}, elsewhere: {on}"))
+    }
 }
 
 /// The job that came to a result, if its record is still there.
 pub fn job_of(ctx: &Context, brief: &Brief) -> Result<Option<crate::jobs::JobId>> {
+    if brief.on.is_some() {
+        return Ok(None);
+    }
     ctx.database()?.with(|c| {
         let sql =
             "SELECT id FROM jobs WHERE server = ?1 AND verb = ?2 AND started <= ?3 AND (ended IS NULL OR ended >= ?3)
@@ -238,7 +265,8 @@ pub fn newest(ctx: &Context, servers: &[&str], limit: usize) -> Result<BTreeMap<
     })
 }
 
-/// What is known about some revisions (full commit ids): the newest result of each kind for each server, oldest first.
+/// What is known about some revisions (full commit ids): the newest result of each kind for each server, oldest first;
+/// those of other places ([`Brief::on`]) come before ours.
 pub fn of_revisions(ctx: &Context, revisions: &[&str]) -> Result<BTreeMap<String, Vec<Brief>>> {
     let wanted = serde_json::to_string(revisions).unwrap_or_default();
     let found: Vec<(String, Brief)> = ctx.database()?.with(|c| {
@@ -253,12 +281,18 @@ pub fn of_revisions(ctx: &Context, revisions: &[&str]) -> Result<BTreeMap<String
                     verdict: Verdict::parse(row.get_ref(4)?.as_str()?).ok_or_else(|| word(4, "verdict"))?,
                     image: row.get(5)?,
                     at: row.get_ref(6)?.as_str()?.parse().map_err(|_| word(6, "time"))?,
+                    on: None,
                 };
                 Ok((row.get(0)?, brief))
             })?
             .collect()
     })?;
-    let mut by_revision: BTreeMap<String, Vec<Brief>> = BTreeMap::new();
+    let mut by_revision = noted(ctx, revisions);
+    for briefs in by_revision.values_mut() {
+        // The record knows our own ones, with their jobs.
+        briefs.retain(|brief| brief.on.is_some());
+    }
+    by_revision.retain(|_, briefs| !briefs.is_empty());
     for (revision, brief) in found {
         by_revision.entry(revision).or_default().push(brief);
     }

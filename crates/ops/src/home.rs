@@ -9,6 +9,7 @@
 //!                        …           the online server's own files
 //! scratch/               anything temporary
 //! ids/                   which ranges of user ids are in use
+//! home-id                random digits that tell this home from others, see evidence/travel.rs
 //! accounts.json          who may use the pages (mode 0600)
 //! regrow.db              jobs, evidence and acts
 //! ```

@@ -79,6 +79,7 @@ pub fn init(ctx: &Context, dir: &Path, mirror: Option<&str>, suite: Option<&str>
         head: &repo.head()?,
         at: ctx.now(),
         author: None,
+        merges: None,
         draft: None,
     })?;
     let merging = merge_driver::install(ctx, &repo)?;

@@ -167,6 +167,7 @@ pub fn run<T: Answer>(ctx: &Context, about: &About, work: impl FnOnce(&Context) 
 fn perform<T: Answer>(lock: Option<ServerLock>, recorder: &Recording, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let answer = work();
     drop(lock);
+    crate::evidence::travel::publish_or_note(&recorder.ctx);
     recorder.end(&answer);
     answer
 }

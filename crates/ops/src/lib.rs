@@ -10,6 +10,7 @@
 //! * [`wanted`]: the text of one revision (or of the work tree), read and judged.
 //! * [`database`], [`evidence`], [`jobs`], [`acts`]: what was done, by whom, and what it proved. Can be deleted without
 //!   harm to any server.
+//! * [`remote`]: other clones: pull and push.
 //! * [`undo`]: how each act is taken back.
 //! * [`accounts`]: who may, where the pages can be reached by others.
 //! * [`compare`]: what differs between two texts, in words, effects, keys and text.
@@ -47,6 +48,7 @@ pub mod merge_driver;
 pub mod moves;
 pub mod objects;
 pub mod online;
+pub mod remote;
 pub mod trial;
 pub mod undo;
 pub mod wanted;

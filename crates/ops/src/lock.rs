@@ -181,6 +181,7 @@ fn write(
         head: &head,
         at: ctx.now(),
         author: None,
+        merges: None,
         draft: None,
     }) {
         Ok(landed) => {

@@ -81,6 +81,8 @@ pub(crate) enum Command {
     Account(commands::account::Account),
     Acts(commands::acts::Acts),
     Undo(commands::undo::Undo),
+    Pull(commands::remote::Pull),
+    Push(commands::remote::Push),
     MergeDriver(commands::merge_driver::MergeDriver),
     #[command(hide = true)]
     KeepTrial(commands::trial::KeepTrial),

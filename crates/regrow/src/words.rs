@@ -1,6 +1,7 @@
 //! Small things that several verbs say alike.
 
 use regrow_ops::compare::{Comparison, Effects};
+use regrow_ops::evidence::Brief;
 
 /// `1 package`, `2 packages`.
 pub(crate) fn count(n: usize, one: &str) -> String {
@@ -82,6 +83,20 @@ fn effects_of(effects: &Effects) -> Vec<String> {
         lines.push(format!("can lock people out: {}", effects.access_critical.join(", ")));
     }
     lines
+}
+
+/// What was proven, a line for each server, each with the beginning of the image's digest.
+pub(crate) fn proofs<'b>(briefs: impl IntoIterator<Item = &'b Brief>, indent: &str) -> String {
+    let mut lines: Vec<(&str, Vec<String>)> = Vec::new();
+    for brief in briefs {
+        let image = brief.image.as_deref().and_then(|i| i.rsplit(':').next()?.get(..12));
+        let words = brief.words() + &image.map_or_else(String::new, |image| format!(" ({image})"));
+        match lines.iter_mut().find(|(server, _)| *server == brief.server) {
+            Some((_, all)) => all.push(words),
+            None => lines.push((&brief.server, vec![words])),
+        }
+    }
+    lines.iter().map(|(server, words)| format!("{indent}{server}: {}\n", words.join("; "))).collect()
 }
 
 /// Lines in columns: every column but the last as wide as its widest cell. Styles do not count.

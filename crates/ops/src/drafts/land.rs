@@ -121,13 +121,13 @@ pub(crate) fn take(repo: &Repo, draft: &DraftRef) -> Result<Taken> {
 }
 
 /// A file of a landing.
-struct Placed {
-    change: Change,
-    conflicts: Vec<Conflict>,
+pub(crate) struct Placed {
+    pub(crate) change: Change,
+    pub(crate) conflicts: Vec<Conflict>,
 }
 
 /// Brings one file's change together with what is on disk.
-fn place(path: &str, texts: [Option<Vec<u8>>; 3], decisions: &[Decision]) -> Result<Placed> {
+pub(crate) fn place(path: &str, texts: [Option<Vec<u8>>; 3], decisions: &[Decision]) -> Result<Placed> {
     let [head, disk, new] = texts;
     if disk == head {
         return Ok(Placed { change: Change::new(path, head, new), conflicts: Vec::new() });
@@ -342,7 +342,12 @@ pub fn land(ctx: &Context, id: &str, message: Option<&str>) -> Result<Outcome> {
         if plan.conflicts.iter().any(|c| c.choice.is_none()) {
             return Ok(Outcome::Conflicts { conflicts: plan.conflicts });
         }
-        if plan.taken.files.is_empty() {
+        // It may have been merged by git meanwhile.
+        let merges = match Data::of(&plan.draft).merges {
+            Some(other) if !repo.is_in_head(&other)? => Some(other),
+            _ => None,
+        };
+        if plan.taken.files.is_empty() && merges.is_none() {
             return Err(Error::mistake_with(
                 format!("the draft {id} changes nothing"),
                 format!("change something in it first, or discard it: regrow draft discard {id}"),
@@ -360,6 +365,7 @@ pub fn land(ctx: &Context, id: &str, message: Option<&str>) -> Result<Outcome> {
             head: &plan.taken.head,
             at: ctx.now(),
             author: Some(&plan.draft.owner),
+            merges: merges.as_deref(),
             draft: Some((&plan.draft.id, &plan.draft.tip)),
         });
         match landed {

@@ -100,6 +100,9 @@ pub(crate) struct Data {
     /// Changesets that are taken back or carried over, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) steps: Vec<Step>,
+    /// The commit of another clone that this merges: it becomes the second parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) merges: Option<String>,
 }
 
 impl Data {

@@ -51,6 +51,10 @@ pub struct ServerStatus {
     pub drift: usize,
     /// The newest trial of the wanted revision.
     pub trial: Option<Proof>,
+    /// What was proven about the wanted revision elsewhere.
+    pub elsewhere: Vec<Brief>,
+    /// Other places have another image of the wanted revision.
+    pub differing: Option<evidence::Differing>,
 }
 
 /// What the text wants.
@@ -122,9 +126,12 @@ pub fn status(ctx: &Context, only: Option<&str>) -> Result<StatusReport> {
         None => None,
     };
     // What is known about HEAD, for all servers at once.
-    let proofs = match wanted.as_ref().and_then(|w| w.commit.as_deref()) {
-        Some(commit) => evidence::of_revisions(ctx, &[commit])?.remove(commit).unwrap_or_default(),
-        None => Vec::new(),
+    let (proofs, differing) = match wanted.as_ref().and_then(|w| w.commit.as_deref()) {
+        Some(commit) => (
+            evidence::of_revisions(ctx, &[commit])?.remove(commit).unwrap_or_default(),
+            evidence::differing(ctx, &[commit]),
+        ),
+        None => (Vec::new(), Vec::new()),
     };
     let mut names: Vec<String> = wanted.iter().flat_map(|w| w.text.fleet.servers.keys().cloned()).collect();
     for name in ctx.home().server_names()? {
@@ -146,8 +153,12 @@ pub fn status(ctx: &Context, only: Option<&str>) -> Result<StatusReport> {
         }
         names.retain(|n| n == only);
     }
-    let servers =
-        names.iter().map(|name| server_status(ctx, name, wanted.as_deref(), &proofs)).collect::<Result<_>>()?;
+    let mut servers = Vec::new();
+    for name in &names {
+        let mut status = server_status(ctx, name, wanted.as_deref(), &proofs)?;
+        status.differing = differing.iter().find(|d| d.server == *name).cloned();
+        servers.push(status);
+    }
     Ok(StatusReport { servers })
 }
 
@@ -173,7 +184,7 @@ fn server_status(ctx: &Context, name: &str, wanted: Option<&OnDisk>, proofs: &[B
         }
         _ => None,
     };
-    let proof = |kind| proofs.iter().rev().find(|p| p.server == name && p.kind == kind);
+    let proof = |kind| proofs.iter().rev().find(|p| p.server == name && p.kind == kind && p.on.is_none());
     let trial = match &wanted {
         Some(w) => proof(Kind::Trial).map(|p| Proof::new(&w.revision, p)),
         None => None,
@@ -199,13 +210,15 @@ fn server_status(ctx: &Context, name: &str, wanted: Option<&OnDisk>, proofs: &[B
         previous: journal.previous().map(|p| p.generation.candidate.revision.clone()),
         drift,
         trial,
+        elsewhere: proofs.iter().filter(|p| p.server == name && p.on.is_some()).cloned().collect(),
+        differing: None,
     })
 }
 
 fn wanted_status(name: &str, wanted: &OnDisk, proofs: &[Brief], journal: &Journal) -> WantedStatus {
     let text = wanted.revision(Some(name));
     let revision = text.commit.clone().unwrap_or_else(|| "none".to_owned());
-    let built = proofs.iter().rev().find(|p| p.server == name && p.kind == Kind::Build);
+    let built = proofs.iter().rev().find(|p| p.server == name && p.kind == Kind::Build && p.on.is_none());
     WantedStatus {
         image: built.and_then(|p| p.image.clone()),
         edited: text.edited,

@@ -127,6 +127,8 @@ pub fn way(act: &Recorded) -> Result<Way> {
             "sign-in" | "sign-out" => "who was there was there",
             "account" => "a password that was replaced or removed is known to nobody",
             "gc" => "what was freed is gone; building makes it again",
+            "pull" => "changesets of others came: take back those that you do not want with `regrow revert`",
+            "push" => "what was pushed is with others",
             "keep" => "it is part of a switch: undo that one",
             _ if act.result != "done" => "it changed nothing",
             _ => "nothing is recorded that could be taken back",

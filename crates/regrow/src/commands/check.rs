@@ -6,7 +6,7 @@ use regrow_ops::Context;
 use regrow_ops::check::LockState;
 
 use crate::session::{Outcome, Session};
-use crate::words::count;
+use crate::words::{count, judged};
 
 /// Read the text and say everything that is wrong with it, with file and line
 ///
@@ -47,6 +47,9 @@ pub(crate) fn run(args: &Check, ctx: &Context, session: &Session) -> Outcome {
                 LockState::None => text.push_str(&format!("{name} has no lock yet: regrow lock {name}\n")),
                 LockState::Stale => text.push_str(&format!("the lock of {name} is stale: regrow lock {name}\n")),
             }
+        }
+        for differs in &report.differing {
+            text.push_str(&format!("{}\n", judged(false, &differs.words())));
         }
         if !report.packages_checked {
             text.push_str("package names were not checked: no package index has been fetched yet (regrow lock does)\n");

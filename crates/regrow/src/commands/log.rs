@@ -4,7 +4,7 @@ use regrow_ops::Context;
 use regrow_ops::wanted::short;
 
 use crate::session::{Outcome, Session};
-use crate::words::{bold, time};
+use crate::words::{bold, judged, proofs, time};
 
 /// List the changesets, newest first
 ///
@@ -33,6 +33,10 @@ pub(crate) fn run(args: &Log, ctx: &Context, session: &Session) -> Outcome {
             for path in &change.paths {
                 let note = if path.change == "changed" { String::new() } else { format!(" ({})", path.change) };
                 text.push_str(&format!("              {}{note}\n", path.path));
+            }
+            text.push_str(&proofs(report.proofs.get(&change.revision).into_iter().flatten(), "              "));
+            for differs in report.differing.iter().filter(|d| d.revision == change.revision) {
+                text.push_str(&format!("{}\n", judged(false, &differs.words())));
             }
         }
         if report.changes.is_empty() {

@@ -18,6 +18,7 @@ pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod merge_driver;
 pub(crate) mod online;
+pub(crate) mod remote;
 pub(crate) mod resolve;
 pub(crate) mod revert;
 pub(crate) mod serve;
@@ -64,6 +65,8 @@ pub(crate) fn run(command: &Command, ctx: &Context, session: &Session) -> Outcom
         Command::Serve(args) => serve::run(args, ctx, session),
         Command::Account(args) => account::run(args, ctx, session),
         Command::Acts(args) => acts::run(args, ctx, session),
+        Command::Pull(args) => remote::run_pull(args, ctx, session),
+        Command::Push(args) => remote::run_push(args, ctx, session),
         Command::Undo(args) => undo::run(args, ctx, session),
         Command::Log(args) => log::run(args, ctx, session),
         Command::Revert(args) => revert::revert(args, ctx, session),

@@ -3,7 +3,7 @@
 use regrow_ops::Context;
 
 use crate::session::{Outcome, Session};
-use crate::words::{bold, in_words, time};
+use crate::words::{bold, in_words, judged, proofs, time};
 
 /// Show one changeset: who, when, why, what it means, and what it did to the text
 ///
@@ -32,6 +32,13 @@ pub(crate) fn run(args: &Show, ctx: &Context, session: &Session) -> Outcome {
             for line in change.body.lines() {
                 text.push_str(&format!("    {line}\n"));
             }
+            text.push('\n');
+        }
+        text.push_str(&proofs(&report.proofs, ""));
+        for differs in &report.differing {
+            text.push_str(&format!("{}\n", judged(false, &differs.words())));
+        }
+        if !report.proofs.is_empty() {
             text.push('\n');
         }
         text.push_str(&in_words(&report.found));

@@ -89,5 +89,11 @@ fn server(status: &ServerStatus) -> String {
     if let Some(trial) = &status.trial {
         row("last trial", format!("{} {}", short(&trial.revision), trial.verdict));
     }
+    for brief in &status.elsewhere {
+        row("elsewhere", brief.words());
+    }
+    if let Some(differs) = &status.differing {
+        row("image", judged(false, &differs.words()));
+    }
     format!("{} ({})\n{}", bold(&status.name), status.phase, table(&rows))
 }

@@ -102,7 +102,7 @@ fn draw(app: &App, ctx: &Context, revision: &str, visitor: Visitor) -> regrow_op
     let proof = |p: &evidence::Brief| -> regrow_ops::Result<Proof> {
         Ok(Proof {
             what: verb_noun(p.kind.as_str()),
-            server: p.server.clone(),
+            server: p.on.as_ref().map_or(p.server.clone(), |on| format!("{}, elsewhere: {on}", p.server)),
             mark: mark(p.kind, p.verdict),
             image: p.image.as_ref().map(Digest::new),
             job: evidence::job_of(ctx, p)?,

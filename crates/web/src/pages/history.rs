@@ -97,13 +97,14 @@ impl Row {
 
 /// What was proven in badges: the same about several servers is one.
 pub(crate) fn badges(proofs: &[Brief]) -> Vec<Badge> {
-    let mut by_mark: BTreeMap<(Kind, Verdict), Vec<&str>> = BTreeMap::new();
+    let mut by_mark: BTreeMap<(Kind, Verdict, Option<&str>), Vec<&str>> = BTreeMap::new();
     for proof in proofs {
-        by_mark.entry((proof.kind, proof.verdict)).or_default().push(&proof.server);
+        by_mark.entry((proof.kind, proof.verdict, proof.on.as_deref())).or_default().push(&proof.server);
     }
-    let badge = |((kind, verdict), servers): ((Kind, Verdict), Vec<&str>)| Badge {
-        mark: mark(kind, verdict),
-        of: Some(if servers.len() > 2 { format!("{} servers", servers.len()) } else { servers.join(", ") }),
+    let badge = |((kind, verdict, on), servers): ((Kind, Verdict, Option<&str>), Vec<&str>)| {
+        let of = if servers.len() > 2 { format!("{} servers", servers.len()) } else { servers.join(", ") };
+        let of = on.map_or(of.clone(), |on| format!("{of}, elsewhere: {on}"));
+        Badge { mark: mark(kind, verdict), of: Some(of) }
     };
     by_mark.into_iter().map(badge).collect()
 }

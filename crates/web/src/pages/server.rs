@@ -105,9 +105,7 @@ fn draw(
     let log = match changes::log(ctx, Some(name), None, CHANGES) {
         Ok(log) => log,
         // A fleet without a repository is looked at and built all the same.
-        Err(_) if look.text.as_ref().is_none_or(|t| t.commit.is_none()) => {
-            changes::LogReport { changes: Vec::new(), more: false }
-        }
+        Err(_) if look.text.as_ref().is_none_or(|t| t.commit.is_none()) => changes::LogReport::default(),
         Err(e) => return Err(e),
     };
     let proofs = evidence::list(ctx, Some(name), PROOFS)?;
