@@ -87,11 +87,22 @@ const DATA: &str = "Regrow-Draft: ";
 
 /// The line of data.
 #[derive(Debug, Serialize, Deserialize)]
-struct Data {
-    owner: String,
-    created: Timestamp,
+pub(crate) struct Data {
+    pub(crate) owner: String,
+    pub(crate) created: Timestamp,
+    /// The commit's parent, as it was written: another one there is a person's doing.
     #[serde(default)]
-    data: serde_json::Value,
+    base: Option<String>,
+    #[serde(default)]
+    pub(crate) data: serde_json::Value,
+}
+
+impl Data {
+    /// What a commit's message tells.
+    pub(crate) fn in_message(message: &str) -> Option<Data> {
+        let json = message.lines().rev().find_map(|line| line.strip_prefix(DATA))?;
+        serde_json::from_str(json).ok()
+    }
 }
 
 /// Whether a text can be a draft's id: letters, digits, `-` and `_`, at most 40, and not the name of the edits on disk.
@@ -255,7 +266,7 @@ impl Repo {
             None => Ok(()),
             Some(_) if self.draft_refs(&format!("{DRAFTS}{id}"))?.is_empty() => Err(Error::NoDraft(id.to_owned())),
             Some(failed) if failed.stderr.contains("cannot lock ref") => Err(Error::DraftMoved(id.to_owned())),
-            Some(failed) => Err(self.call(&["update-ref", "--stdin"]).failed(&failed).into()),
+            Some(failed) => Err(Error::of_git(&self.call(&["update-ref", "--stdin"]), &failed, &self.git_dir)),
         }
     }
 
@@ -307,9 +318,16 @@ impl Repo {
         let output = self.call(&["for-each-ref", format, below]).run()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let fields: Vec<&str> = text.split('\0').collect();
-        let drafts =
-            fields.chunks_exact(5).filter_map(|f| parse(f[0].trim_start_matches('\n'), f[1], f[2], f[3], f[4]));
-        Ok(drafts.collect())
+        let mut drafts = Vec::new();
+        for f in fields.chunks_exact(5) {
+            let name = f[0].trim_start_matches('\n');
+            match parse(name, f[1], f[2], f[3], f[4]) {
+                Some(draft) => drafts.push(draft),
+                // A person worked on it with git.
+                None => drafts.extend(self.adopted(name, f[1])?),
+            }
+        }
+        Ok(drafts)
     }
 
     /// Fills in what differs from the base, for all drafts at once.
@@ -317,7 +335,7 @@ impl Repo {
         if drafts.is_empty() {
             return Ok(());
         }
-        let input: String = drafts.iter().map(|d| format!("{}\n", d.tip)).collect();
+        let input: String = drafts.iter().map(|d| format!("{} {}\n", d.tip, d.base)).collect();
         let output =
             self.call(&["diff-tree", "--stdin", "-r", "-z", "--name-status", "--no-renames"]).input(input).run()?;
         let mut tokens = output.stdout.split(|b| *b == 0).map(|t| String::from_utf8_lossy(t).into_owned());
@@ -333,7 +351,7 @@ impl Repo {
                         draft.paths.push(PathChange { path: path.to_owned(), change: log::change_word(token) });
                     }
                 }
-                id => current = Some(id.to_owned()),
+                id => current = Some(id.split(' ').next().unwrap_or(id).to_owned()),
             }
         }
         for draft in drafts {
@@ -366,7 +384,12 @@ type ImportFile = (String, Option<(String, String)>);
 
 /// Makes the commit of a draft; nothing refers to it yet.
 fn make(mut import: Import<'_>, change: &DraftChange<'_>, files: &[ImportFile]) -> Result<String> {
-    let data = Data { owner: change.owner.to_owned(), created: change.created, data: change.data.clone() };
+    let data = Data {
+        owner: change.owner.to_owned(),
+        created: change.created,
+        base: Some(change.base.to_owned()),
+        data: change.data.clone(),
+    };
     let data = serde_json::to_string(&data).map_err(|_| Error::Answer("the draft's data"))?;
     let who = Identity { name: identity::clean(change.owner), email: "draft@regrow".to_owned() };
     let (tip, _) = import.commit(&NewCommit {
@@ -384,14 +407,23 @@ fn make(mut import: Import<'_>, change: &DraftChange<'_>, files: &[ImportFile]) 
     Ok(tip)
 }
 
+/// A draft's id in the name of its ref.
+pub(crate) fn id_of(name: &str) -> Option<&str> {
+    [DRAFTS, DISCARDED, KEPT_TIPS].iter().find_map(|below| name.strip_prefix(below))
+}
+
 fn parse(name: &str, tip: &str, parent: &str, changed: &str, message: &str) -> Option<DraftRef> {
-    let id = [DRAFTS, DISCARDED, KEPT_TIPS].iter().find_map(|below| name.strip_prefix(below))?;
-    let json = message.lines().rev().find_map(|line| line.strip_prefix(DATA))?;
-    let data: Data = serde_json::from_str(json).ok()?;
+    let id = id_of(name)?;
+    let data = Data::in_message(message)?;
+    // One parent, and the one that it was written with.
+    let base = Some(parent).filter(|p| !p.is_empty() && !p.contains(' '))?;
+    if data.base.as_ref().is_some_and(|written| written != base) {
+        return None;
+    }
     Some(DraftRef {
         id: id.to_owned(),
         tip: tip.to_owned(),
-        base: parent.split(' ').next().filter(|p| !p.is_empty())?.to_owned(),
+        base: base.to_owned(),
         title: message.lines().next().unwrap_or_default().trim().to_owned(),
         owner: data.owner,
         created: data.created,

@@ -1,6 +1,6 @@
 //! Why git gave no answer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use regrow_host::{FsError, program};
 
@@ -98,6 +98,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// Why a git that writes has failed: a disk that is full or read-only is told as such, everything else in git's words.
+    pub(crate) fn of_git(program: &program::Program, output: &program::Output, dir: &Path) -> Error {
+        let said = &output.stderr;
+        let has = |words: &[&str]| words.iter().any(|w| said.contains(w));
+        let kind = if has(&["No space left on device", "Out of diskspace", "Disk quota exceeded"]) {
+            std::io::ErrorKind::StorageFull
+        } else if has(&["Read-only file system"]) {
+            std::io::ErrorKind::ReadOnlyFilesystem
+        } else {
+            return program.failed(output).into();
+        };
+        FsError::new("write into", dir, kind.into()).into()
+    }
+
     /// Whether the person can mend it in the repository (else it is the surroundings).
     pub fn is_mistake(&self) -> bool {
         !matches!(

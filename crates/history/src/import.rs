@@ -172,12 +172,9 @@ impl<'r> Import<'r> {
         };
         // Its crash report is for its own developers.
         let _ = fs::remove_file(self.repo.git_dir.join(format!("fast_import_crash_{}", self.child.id())));
-        if stderr.contains("No space left on device") || stderr.contains("Disk quota exceeded") {
-            return self.io(io::ErrorKind::StorageFull.into());
-        }
         let words = stderr.lines().find(|l| l.starts_with("fatal:") || l.starts_with("error:")).unwrap_or(&stderr);
         let output = Output { status, stdout: Vec::new(), stderr: words.trim().to_owned() };
-        self.repo.call(&["fast-import"]).failed(&output).into()
+        Error::of_git(&self.repo.call(&["fast-import"]), &output, &self.repo.git_dir)
     }
 }
 

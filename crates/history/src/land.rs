@@ -186,7 +186,7 @@ impl Repo {
             {
                 return Err(Error::DraftMoved(id.to_owned()));
             }
-            return Err(self.call(&["update-ref", &branch]).failed(&failed).into());
+            return Err(Error::of_git(&self.call(&["update-ref", &branch]), &failed, &self.git_dir));
         }
         // From here on it has landed: whatever fails now is finished by the next opening.
         let _ = follow(self, &journal, &known).and_then(|()| Ok(fs::remove_file(self.git_dir.join(JOURNAL))?));

@@ -8,6 +8,7 @@
 //! * [`Revision`]: the files of one commit, as [`regrow_config::Files`].
 //! * [`Repo::land`]: one changeset by compare-and-swap. The work tree follows; hand edits are never lost. See [`land`].
 //! * [`drafts`]: changes that are not history yet, each a commit of its own beside the branch.
+//! * [`Repo::hooks`]: what else runs in the person's git.
 //! * [`Repo::log`], [`Repo::show`], [`Repo::diff`]: what changed, when, by whom, why. [`Repo::changed`]: between any two states.
 //! * [`Repo::add_notes`], [`Repo::merge_notes`]: lines about commits that travel with the history.
 //! * [`Repo::fetch`], [`Repo::push`]: other clones.
@@ -16,10 +17,12 @@
 //!
 //! A fleet may lie in a subdirectory of its repository; all paths here are relative to the fleet.
 
+mod adopt;
 mod compare;
 pub mod drafts;
 mod error;
 mod git;
+mod hooks;
 mod identity;
 mod import;
 pub mod land;
@@ -36,6 +39,7 @@ mod walk;
 pub use compare::State;
 pub use drafts::{DraftChange, DraftRef, is_draft_id};
 pub use error::{Error, Result};
+pub use hooks::Hook;
 pub use land::{Change, Landed, Landing};
 pub use log::{Changeset, PathChange};
 pub use notes::{NOTES, Notes, NotesMerged};

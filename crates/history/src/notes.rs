@@ -168,7 +168,7 @@ impl Repo {
         match self.swap_refs(&[line], "regrow: results")? {
             None => Ok(true),
             Some(failed) if failed.stderr.contains("cannot lock ref") => Ok(false),
-            Some(failed) => Err(self.call(&["update-ref", NOTES]).failed(&failed).into()),
+            Some(failed) => Err(Error::of_git(&self.call(&["update-ref", NOTES]), &failed, &self.git_dir)),
         }
     }
 

@@ -225,6 +225,16 @@ impl Repo {
         Ok(changed)
     }
 
+    /// Whether git has such a command for merging in this clone.
+    pub fn has_merge_driver(&self, driver: &str) -> Result<bool> {
+        Ok(self.git.maybe(["config", "--local", "--get", &format!("merge.{driver}.driver")])?.is_some())
+    }
+
+    /// The fleet's path in the repository: empty, or ending with '/'.
+    pub fn prefix_in_repository(&self) -> &str {
+        &self.prefix
+    }
+
     pub(crate) fn call(&self, args: &[&str]) -> Program {
         self.git.call(args)
     }

@@ -38,7 +38,7 @@ impl Fixture {
         String::from_utf8(program.dir(self.path()).args(args).run().unwrap().stdout).unwrap().trim().to_owned()
     }
 
-    fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();

@@ -101,6 +101,7 @@ pub fn doctor(ctx: &Context) -> Result<DoctorReport> {
         note("systemd on the host", FindingState::Fallback, words.to_owned());
     }
     if ctx.fleet_optional().is_some() {
+        git_here(ctx, &mut note);
         archives(ctx, &mut note);
     }
     let ok = checks.iter().all(|c| c.state != FindingState::Missing);
@@ -169,6 +170,18 @@ fn store(ctx: &Context, note: Note<'_>) {
         }
         Err(e) => note("images", FindingState::Missing, chain(&e)),
     }
+}
+
+/// What runs inside the person's git here; all of it is optional.
+fn git_here(ctx: &Context, note: Note<'_>) {
+    let Ok(report) = crate::hooks::hooks(ctx, crate::hooks::Wish::List) else { return };
+    let ours = report.hooks.iter().any(|h| h.ours);
+    let check =
+        if ours { "checks the text before each commit" } else { "no check before commits (regrow hooks --install)" };
+    let merge =
+        if report.merges_by_key { "merges the text by key" } else { "merges the text by lines (regrow init .)" };
+    let state = if report.merges_by_key { FindingState::Ok } else { FindingState::Fallback };
+    note("git in this clone", state, format!("{merge}; {check}"));
 }
 
 fn archives(ctx: &Context, note: Note<'_>) {

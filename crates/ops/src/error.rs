@@ -237,6 +237,9 @@ impl Error {
                 "free some space (`regrow gc` frees what nothing uses) and run the command again: nothing was lost"
                     .to_owned(),
             ),
+            _ if self.io_kind(&[std::io::ErrorKind::ReadOnlyFilesystem]) => {
+                Some("the disk is mounted read-only, so nothing was changed; looking works all the same".to_owned())
+            }
             _ if self.is_permission_denied() => Some("run the command as root".to_owned()),
             _ => None,
         }

@@ -39,6 +39,7 @@ pub mod error;
 pub mod evidence;
 pub mod gc;
 pub mod home;
+pub mod hooks;
 pub mod hunt;
 pub mod images;
 pub mod init;

@@ -121,15 +121,20 @@ pub fn install(ctx: &Context, repo: &Repo) -> Result<Installed> {
 }
 
 /// How a shell finds this program: by its name if that leads to it, else by its path.
-fn spoken(program: &Path) -> String {
+pub(crate) fn spoken(program: &Path) -> String {
     let name = program.file_name().unwrap_or_default();
     let dirs = std::env::var_os("PATH").unwrap_or_default();
     let first = std::env::split_paths(&dirs).map(|dir| dir.join(name)).find(|path| path.is_file());
     let same = |found: &Path| std::fs::canonicalize(found).ok() == std::fs::canonicalize(program).ok();
     match first {
         Some(found) if same(&found) => name.to_string_lossy().into_owned(),
-        _ => format!("'{}'", program.to_string_lossy().replace('\'', "'\\''")),
+        _ => quoted(&program.to_string_lossy()),
     }
+}
+
+/// A word as a shell takes it literally.
+pub(crate) fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// Makes sure of the driver in an existing fleet: what `init` does in one.

@@ -83,6 +83,7 @@ pub(crate) enum Command {
     Undo(commands::undo::Undo),
     Pull(commands::remote::Pull),
     Push(commands::remote::Push),
+    Hooks(commands::hooks::Hooks),
     MergeDriver(commands::merge_driver::MergeDriver),
     #[command(hide = true)]
     KeepTrial(commands::trial::KeepTrial),

@@ -110,6 +110,7 @@ impl<'a> Judge<'a> {
                 seconds: 0.0,
                 layers: Vec::new(),
                 packages: 0,
+                differs: None,
             };
             if self.candidate(&wanted, &build).is_ok_and(|(_, machine)| machine == ready.machine) {
                 let verdict = if known.passed { Verdict::Good } else { Verdict::Bad };

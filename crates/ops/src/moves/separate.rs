@@ -94,7 +94,8 @@ fn next(ctx: &Context, id: &str, message: Option<&str>) -> Result<Next> {
         Some(message) => step::with_provenance(message, &group),
         None => step::message(&repo, &group)?,
     };
-    let own = Data { decisions, steps: group.clone() };
+    // What merges another clone is the last one.
+    let own = Data { decisions, steps: group.clone(), merges: None };
     let title = step::title(&group);
     let part = drafts::create_from(ctx, &repo, &draft.base, &files, &own, Some(&title), &draft.owner)?;
     let landed = match drafts::land(ctx, &part.id, Some(&words)) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use regrow_ops::Context;
+use regrow_ops::{Context, hooks};
 
 use crate::session::{Outcome, Session};
 
@@ -26,10 +26,17 @@ pub(crate) struct Init {
     /// The Debian suite [default: trixie]
     #[arg(long, value_name = "SUITE")]
     suite: Option<String>,
+    /// Also check the text before each commit (see regrow hooks)
+    #[arg(long)]
+    hooks: bool,
 }
 
 pub(crate) fn run(args: &Init, ctx: &Context, session: &Session) -> Outcome {
     let report = regrow_ops::init(ctx, &args.dir, args.mirror.as_deref(), args.suite.as_deref())?;
+    if args.hooks {
+        let done = hooks::hooks(&ctx.with_fleet(report.fleet.clone()), hooks::Wish::Install)?.done;
+        session.say(&done.unwrap_or_default());
+    }
     session.answer(&report, |report| {
         if report.existed {
             return existing(report);

@@ -12,6 +12,7 @@ pub(crate) mod draft;
 pub(crate) mod drift;
 pub(crate) mod exec;
 pub(crate) mod gc;
+pub(crate) mod hooks;
 pub(crate) mod init;
 pub(crate) mod job;
 pub(crate) mod lock;
@@ -58,6 +59,7 @@ pub(crate) fn run(command: &Command, ctx: &Context, session: &Session) -> Outcom
         Command::Stop(args) => online::run_stop(args, ctx, session),
         Command::Up(args) => online::run_up(args, ctx, session),
         Command::Supervise(args) => online::run_supervise(args, ctx),
+        Command::Hooks(args) => hooks::run(args, ctx, session),
         Command::MergeDriver(args) => merge_driver::run(args, session),
         Command::RunJob(_) => job::run(ctx),
         Command::Gc(args) => gc::run(args, ctx, session),
