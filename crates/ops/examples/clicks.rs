@@ -31,7 +31,8 @@ fn main() -> Result<(), Error> {
         clock: Clock::System,
     });
     let serving = Serving::start(Path::new(&regrow), &fleet, &home)?;
-    let mut person = Person { cookie: serving.sign_in()?, connection: Connection::open(&serving.address)?, ctx };
+    let connection = Connection::open(&serving.address)?;
+    let mut person = Person { cookie: serving.sign_in()?, address: serving.address.clone(), connection, ctx };
 
     let (mut saved, mut landed, mut both) = (Vec::new(), Vec::new(), Vec::new());
     for n in 0..runs {
@@ -66,6 +67,7 @@ fn main() -> Result<(), Error> {
 
 /// Somebody at a browser.
 struct Person {
+    address: String,
     connection: Connection,
     cookie: String,
     ctx: Context,
@@ -74,6 +76,8 @@ struct Person {
 impl Person {
     /// What a page's forms carry.
     fn tokens(&mut self, page: &str) -> Result<String, Error> {
+        // The server closes connections that are quiet for long.
+        self.connection = Connection::open(&self.address)?;
         let answer = self.connection.get(page, &self.cookie)?;
         let text = String::from_utf8(answer.body)?;
         let field = |name: &str| {

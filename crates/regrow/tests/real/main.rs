@@ -8,6 +8,7 @@ mod fleet;
 mod hunt;
 mod kill;
 mod pages;
+mod readme;
 mod whole_way;
 
 use std::sync::{Mutex, MutexGuard};

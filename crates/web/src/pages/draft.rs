@@ -13,6 +13,7 @@ use regrow_ops::background::{self, BuildState};
 use regrow_ops::compare::{self, Comparison, Side};
 use regrow_ops::drafts::{self, Conflict, DISK, OnDisk, Outcome};
 use regrow_ops::jobs::{self, Task};
+use regrow_ops::wanted::Wanted;
 use regrow_ops::{Context, Error};
 
 use crate::app::App;
@@ -20,6 +21,7 @@ use crate::form::{Own, Sent, Went};
 use crate::outcome::sentence;
 use crate::pages::drafts::disk_words;
 use crate::pages::edit::{ConflictRow, decisions};
+use crate::pages::server::KEPT;
 use crate::pages::{layout, message, show, work};
 use crate::preview::Preview;
 use crate::view::{DiagnosticView, Digest, Layout, Mark, Place, Tone, When, count};
@@ -325,13 +327,13 @@ fn act(ctx: &Context, visitor: &Visitor, id: &str, what: &str, sent: &Sent) -> r
         "land" => land(ctx, id, sent, current)?,
         _ => {
             let server = sent.get("server").unwrap_or_default().to_owned();
-            let task = if id == DISK {
-                Task::Trial { server, at: None, draft: None, minutes: None }
-            } else {
-                drafts::get(ctx, id)?;
-                Task::Trial { server, at: None, draft: Some(id.to_owned()), minutes: None }
-            };
-            Went::to(format!("/job/{}", jobs::launch(ctx, &task)?))
+            let draft = (id != DISK).then(|| id.to_owned());
+            let tip = draft.as_deref().map(|id| drafts::get(ctx, id)).transpose()?.map(|d| d.tip);
+            Wanted::read(ctx, tip.as_deref())?.server(&server)?;
+            let of = draft.as_ref().map(|id| format!("draft={id}&")).unwrap_or_default();
+            let at = format!("/server/{server}/trial?{of}job=");
+            let task = Task::Trial { server, at: None, draft, minutes: Some(KEPT) };
+            Went::to(format!("{at}{}", jobs::launch(ctx, &task)?))
         }
     })
 }

@@ -285,7 +285,7 @@ fn known(ctx: &Context, server: &str) -> regrow_ops::Result<bool> {
 }
 
 /// How long a trial is kept if nothing is said, and at most, in minutes.
-const KEPT: u32 = 30;
+pub(crate) const KEPT: u32 = 30;
 const MOST_KEPT: u32 = 24 * 60;
 
 /// Starts the job of a verb. `at` is the revision that the reader saw; without it the text on disk is meant.
