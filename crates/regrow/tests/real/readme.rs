@@ -28,11 +28,10 @@ fn bold() -> Vec<&'static str> {
     words
 }
 
-/// What bears these very words, a link or a button.
+/// The first link or button that bears these words, alone or with more after them ("Switch to 1a2b3c").
 async fn named(driver: &WebDriver, words: &str) -> WebDriverResult<WebElement> {
-    let path = format!(
-        "//main//*[self::a or self::button][normalize-space()='{words}']|//aside//a[normalize-space()='{words}']"
-    );
+    let bears = format!("normalize-space()='{words}' or starts-with(normalize-space(), '{words} ')");
+    let path = format!("//main//*[self::a or self::button][{bears}]|//aside//a[{bears}]");
     driver.query(By::XPath(path)).wait(Duration::from_secs(30), Duration::from_millis(50)).first().await
 }
 
@@ -87,7 +86,7 @@ fn the_first_change_goes_as_the_readme_tells_it() {
         wait_for(driver, "#kept a").await?;
 
         driver.goto(draft.as_str()).await?;
-        fill(driver, "Message", "Greet with another line").await?;
+        fill(driver, "What the change is for", "Greet with another line").await?;
         press(driver, land).await?;
         driver.goto(served.url("/")).await?;
         press(driver, "web1").await?;
@@ -105,7 +104,7 @@ fn the_first_change_goes_as_the_readme_tells_it() {
         fill(driver, "timeout", "5").await?;
         press(driver, save).await?;
         press(driver, preview).await?;
-        fill(driver, "Message", "Break it").await?;
+        fill(driver, "What the change is for", "Break it").await?;
         press(driver, land).await?;
         driver.goto(served.url("/")).await?;
         press(driver, "web1").await?;
