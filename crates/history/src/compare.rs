@@ -30,7 +30,7 @@ impl Repo {
         let mut args = vec!["diff", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--relative"];
         args.extend(sides.iter().map(String::as_str));
         args.extend(["--", "."]);
-        let output = self.call(&args).run()?.stdout;
+        let output = self.answer(&args)?;
         let mut changes = Vec::new();
         let mut tokens = output.split(|b| *b == 0).filter(|t| !t.is_empty());
         while let (Some(status), Some(path)) = (tokens.next(), tokens.next()) {
@@ -67,7 +67,7 @@ impl Repo {
         let mut args = vec!["diff", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--relative"];
         args.extend(sides.iter().map(String::as_str));
         args.extend(["--", "."]);
-        let mut text = String::from_utf8_lossy(&self.call(&args).run()?.stdout).into_owned();
+        let mut text = String::from_utf8_lossy(&self.answer(&args)?).into_owned();
         if new == State::Disk {
             for path in self.unknown()? {
                 if changes.iter().any(|c| c.path == path && c.change == "added") {
@@ -76,6 +76,13 @@ impl Repo {
             }
         }
         Ok(text)
+    }
+
+    /// What git says; an object that is not there is told as such.
+    fn answer(&self, args: &[&str]) -> Result<Vec<u8>> {
+        let asked = self.call(args);
+        let output = asked.output()?;
+        if output.status.success() { Ok(output.stdout) } else { Err(Error::of_git(&asked, &output, &self.git_dir)) }
     }
 
     /// The arguments of `git diff` for two states; `None` if they are the same one.

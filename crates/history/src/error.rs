@@ -98,7 +98,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Why a git that writes has failed: a disk that is full or read-only is told as such, everything else in git's words.
+    /// Why git has failed: a disk that is full or read-only, and objects that are not there, are told as such; everything
+    /// else in git's words.
     pub(crate) fn of_git(program: &program::Program, output: &program::Output, dir: &Path) -> Error {
         let said = &output.stderr;
         let has = |words: &[&str]| words.iter().any(|w| said.contains(w));
@@ -106,6 +107,10 @@ impl Error {
             std::io::ErrorKind::StorageFull
         } else if has(&["Read-only file system"]) {
             std::io::ErrorKind::ReadOnlyFilesystem
+        } else if has(&["Not a valid commit", "unable to read", "promisor remote", "bad object"]) {
+            let is_id = |word: &&str| word.len() >= 40 && word.bytes().all(|b| b.is_ascii_hexdigit());
+            let lost = said.split(|c: char| !c.is_ascii_alphanumeric()).find(is_id);
+            return Error::Missing(lost.unwrap_or("all of its files").to_owned());
         } else {
             return program.failed(output).into();
         };
