@@ -82,6 +82,14 @@ impl Repo {
         self.git.maybe(["merge-base", a, b])
     }
 
+    /// The commit that last touched a line (from 1) of a fleet's file as `revision` has it.
+    pub fn blame(&self, revision: &str, path: &str, line: usize) -> Result<Option<String>> {
+        let lines = format!("{line},{line}");
+        let full = self.resolve(revision)?;
+        let said = self.git.maybe(["blame", "--porcelain", "-L", &lines, &full, "--", path])?;
+        Ok(said.and_then(|said| said.split_whitespace().next().map(str::to_owned)))
+    }
+
     fn changesets(&self, from: &str, below: &[&str], options: &[&str]) -> Result<Vec<Changeset>> {
         let mut args =
             vec!["log", "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-merges=first-parent", "--root"];

@@ -53,6 +53,7 @@ pub mod remote;
 pub mod trial;
 pub mod undo;
 pub mod wanted;
+pub mod why;
 
 #[cfg(test)]
 mod testing;

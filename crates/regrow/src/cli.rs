@@ -75,6 +75,7 @@ pub(crate) enum Command {
     Pick(commands::revert::Pick),
     Resolve(commands::resolve::Resolve),
     Bisect(commands::bisect::Bisect),
+    Why(commands::why::Why),
     Gc(commands::gc::Gc),
     Doctor(commands::doctor::Doctor),
     Serve(commands::serve::ServeArgs),

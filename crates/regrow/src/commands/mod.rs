@@ -29,6 +29,7 @@ pub(crate) mod status;
 pub(crate) mod steps;
 pub(crate) mod trial;
 pub(crate) mod undo;
+pub(crate) mod why;
 
 use regrow_ops::Context;
 
@@ -74,6 +75,7 @@ pub(crate) fn run(command: &Command, ctx: &Context, session: &Session) -> Outcom
         Command::Revert(args) => revert::revert(args, ctx, session),
         Command::Pick(args) => revert::pick(args, ctx, session),
         Command::Resolve(args) => resolve::run(args, ctx, session),
+        Command::Why(args) => why::run(args, ctx, session),
         Command::Bisect(args) => bisect::run(args, ctx, session),
         Command::Show(args) => show::run(args, ctx, session),
         Command::Diff(args) => diff::run(args, ctx, session),
