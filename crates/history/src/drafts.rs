@@ -158,6 +158,11 @@ impl Repo {
     /// # Errors
     /// [`Error::DraftMoved`] if the draft is not where [`DraftChange::expected`] says.
     pub fn write_draft(&self, change: &DraftChange<'_>) -> Result<String> {
+        self.write_draft_like(change, &[])
+    }
+
+    /// [`Repo::write_draft`]; files that are new in it are executable if they are in one of these commits.
+    pub fn write_draft_like(&self, change: &DraftChange<'_>, like: &[&str]) -> Result<String> {
         if !is_draft_id(change.id) {
             return Err(Error::NoDraft(change.id.to_owned()));
         }
@@ -167,10 +172,12 @@ impl Repo {
             let full = self.place(path)?;
             let entry = match bytes {
                 Some(bytes) => {
-                    let mode = match import.find(change.files_of, &full)? {
-                        Some((mode, _)) if mode == "100755" => mode,
-                        _ => "100644".to_owned(),
-                    };
+                    let mut found = import.find(change.files_of, &full)?;
+                    for other in change.expected.iter().chain(like) {
+                        found = if found.is_some() { found } else { import.find(other, &full)? };
+                    }
+                    let mode = found.map(|(mode, _)| mode).filter(|mode| mode == "100755");
+                    let mode = mode.unwrap_or_else(|| "100644".to_owned());
                     Some((mode, import.blob(bytes)?))
                 }
                 None => None,

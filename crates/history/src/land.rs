@@ -136,8 +136,9 @@ impl Repo {
             if staged.get(&full) != tracked.as_ref() {
                 return Err(Error::Staged { path: change.path.clone() });
             }
-            // A new file of another clone comes with its mode.
-            let found = match (tracked, made.or(landing.merges)) {
+            // A new file comes with its mode from another clone, or from the draft.
+            let from = made.or(landing.merges).or(landing.draft.map(|(_, tip)| tip));
+            let found = match (tracked, from) {
                 (None, Some(other)) => import.find(other, &full)?.filter(|(mode, _)| mode == "100755"),
                 (tracked, _) => tracked,
             };

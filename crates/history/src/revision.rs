@@ -159,6 +159,11 @@ impl Objects {
 
     /// An object's type and bytes.
     pub(crate) fn read(&mut self, repo: &Repo, id: &str) -> io::Result<(String, Vec<u8>)> {
+        self.find(repo, id).map(|(_, kind, bytes)| (kind, bytes))
+    }
+
+    /// An object's id, type and bytes, by any name that git knows for it.
+    pub(crate) fn find(&mut self, repo: &Repo, id: &str) -> io::Result<(String, String, Vec<u8>)> {
         let asked_before = self.batch.is_some();
         match self.ask(repo, id) {
             // The process of an earlier question may have ended meanwhile.
@@ -167,7 +172,7 @@ impl Objects {
         }
     }
 
-    fn ask(&mut self, repo: &Repo, id: &str) -> io::Result<(String, Vec<u8>)> {
+    fn ask(&mut self, repo: &Repo, id: &str) -> io::Result<(String, String, Vec<u8>)> {
         let mut batch = match self.batch.take() {
             Some(batch) => batch,
             None => start(repo)?,
@@ -177,7 +182,7 @@ impl Objects {
         let mut header = String::new();
         batch.stdout.read_line(&mut header)?;
         let fields: Vec<&str> = header.split_whitespace().collect();
-        let [_, kind, size] = fields[..] else {
+        let [found, kind, size] = fields[..] else {
             let missing = fields.last() == Some(&"missing");
             let words = format!(
                 "this clone has no object {id}: it is shallow, partial or damaged (git fetch --unshallow; git fsck)"
@@ -196,9 +201,9 @@ impl Objects {
         let mut end = [0];
         batch.stdout.read_exact(&mut end)?;
         // Only a process in a known state is used again.
-        let kind = kind.to_owned();
+        let (found, kind) = (found.to_owned(), kind.to_owned());
         self.batch = Some(batch);
-        Ok((kind, bytes))
+        Ok((found, kind, bytes))
     }
 }
 

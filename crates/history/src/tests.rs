@@ -144,6 +144,42 @@ fn the_executable_bit_stays() {
 }
 
 #[test]
+fn a_file_that_comes_back_is_as_executable_as_it_was() {
+    let f = fixture();
+    let first = f.repo.resolve("HEAD").unwrap();
+    f.git(&["rm", "--quiet", "dir/run"]);
+    f.git(&["commit", "--quiet", "-m", "gone"]);
+    let head = f.repo.head().unwrap();
+    let (base, at) = (head.commit.clone().unwrap(), "2026-01-02T03:04:05Z".parse().unwrap());
+    let draft = DraftChange {
+        id: "d1",
+        expected: None,
+        base: &base,
+        files_of: &base,
+        title: "Back",
+        owner: "bob",
+        created: at,
+        at,
+        data: &serde_json::Value::Null,
+        files: &[("dir/run".to_owned(), Some(b"#!/bin/sh\n".to_vec()))].into(),
+    };
+    let tip = f.repo.write_draft_like(&draft, &[&first]).unwrap();
+    let changes = [change("dir/run", None, Some("#!/bin/sh\n"))];
+    let landing = Landing {
+        changes: &changes,
+        message: "Back",
+        head: &head,
+        at,
+        author: None,
+        merges: None,
+        draft: Some(("d1", &tip)),
+    };
+    f.repo.land(&landing).unwrap();
+    assert!(f.git(&["ls-tree", "HEAD", "dir/run"]).starts_with("100755"));
+    assert_eq!(f.git(&["status", "--porcelain"]), "");
+}
+
+#[test]
 fn the_first_changeset_can_be_landed() {
     let dir = tempfile::tempdir().unwrap();
     let repo = Repo::init(dir.path()).unwrap();

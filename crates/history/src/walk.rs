@@ -62,16 +62,29 @@ impl Repo {
     /// # Errors
     /// [`Error::NoRevision`], [`Error::Unborn`]; [`Error::Missing`] if only its id is known here.
     pub fn commit(&self, revision: &str) -> Result<Commit> {
-        let full = matches!(revision.len(), 40 | 64) && revision.bytes().all(|b| b.is_ascii_hexdigit());
-        let id = if full { revision.to_owned() } else { self.resolve(revision)? };
-        let (kind, bytes) = self.object(&id).map_err(|e| match (e, full) {
-            (Error::Missing(_), true) if !self.is_shallow() => Error::NoRevision(revision.to_owned()),
-            (e, _) => e,
-        })?;
-        if kind != "commit" {
+        if revision.is_empty()
+            || revision.starts_with('-')
+            || revision.contains("..")
+            || revision.contains(['\n', '\0'])
+        {
             return Err(Error::NoRevision(revision.to_owned()));
         }
-        parse(&id, &bytes).ok_or(Error::Answer("git cat-file"))
+        let asked = {
+            let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+            objects.find(self, &format!("{revision}^{{commit}}"))
+        };
+        match asked {
+            Ok((id, _, bytes)) => parse(&id, &bytes).ok_or(Error::Answer("git cat-file")),
+            // A name that means nothing, or a commit that is not here: which, this tells.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let full = matches!(revision.len(), 40 | 64) && revision.bytes().all(|b| b.is_ascii_hexdigit());
+                match full && self.is_shallow() {
+                    true => Err(Error::Missing(revision.to_owned())),
+                    false => Err(self.resolve(revision).err().unwrap_or_else(|| Error::Missing(revision.to_owned()))),
+                }
+            }
+            Err(e) => Err(self.unread(revision, e)),
+        }
     }
 
     /// The commits that `to` has and `from` has not, along first parents, the newest first.
@@ -94,7 +107,7 @@ impl Repo {
         Ok(text.lines().filter(|id| wanted.contains(id)).map(str::to_owned).collect())
     }
 
-    /// Whether one commit is another or comes before it (full ids).
+    /// Whether one commit is another or comes before it (full ids, or a name that git knows).
     pub fn is_ancestor(&self, old: &str, new: &str) -> Result<bool> {
         Ok(self.git.maybe(["merge-base", "--is-ancestor", old, new])?.is_some())
     }
@@ -155,12 +168,6 @@ impl Repo {
             self.trees(objects, &format!("{prefix}{name}/"), (before.0.as_deref(), after.0.as_deref()), out)?;
         }
         Ok(())
-    }
-
-    /// An object's type and bytes.
-    fn object(&self, id: &str) -> Result<(String, Vec<u8>)> {
-        let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
-        objects.read(self, id).map_err(|e| self.unread(id, e))
     }
 
     fn unread(&self, id: &str, e: io::Error) -> Error {

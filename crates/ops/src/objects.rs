@@ -248,11 +248,61 @@ pub(crate) fn keys_of(at: &regrow_history::Revision, version: &Version) -> Vec<K
     if !version.path.ends_with(".toml") {
         return Vec::new();
     }
+    let (before, after) = texts_of(at, version);
+    key_changes(&before, &after)
+}
+
+fn texts_of(at: &regrow_history::Revision, version: &Version) -> (String, String) {
     let text = |id: &Option<String>| {
         let bytes = id.as_ref().and_then(|id| at.bytes_of(id)).filter(|b| b.len() <= MOST_TEXT);
         bytes.and_then(|b| String::from_utf8(b).ok()).unwrap_or_default()
     };
-    key_changes(&text(&version.before), &text(&version.after))
+    (text(&version.before), text(&version.after))
+}
+
+/// The keys that one changeset changed in a file, quickly: only the tables in which the texts differ are read.
+pub(crate) fn touched(at: &regrow_history::Revision, version: &Version) -> Vec<KeyPath> {
+    if !version.path.ends_with(".toml") {
+        return Vec::new();
+    }
+    let (before, after) = texts_of(at, version);
+    let (before, after) = tables_that_differ(&before, &after);
+    key_changes(before, after).into_iter().map(|c| c.key).collect()
+}
+
+/// The parts of two texts in which they differ, from header to header; all of them where that cannot be told line by
+/// line.
+fn tables_that_differ<'t>(old: &'t str, new: &'t str) -> (&'t str, &'t str) {
+    let hard = |text: &str| text.contains("\"\"\"") || text.contains("'''") || text.contains("\n[[");
+    if hard(old) || hard(new) {
+        return (old, new);
+    }
+    let header = |line: &str| {
+        let name = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+        name.is_some_and(|(_, rest)| rest.trim().is_empty() || rest.trim_start().starts_with('#'))
+    };
+    let starts = |text: &str| -> Vec<usize> {
+        let mut at = 0;
+        let mut out = vec![0];
+        for line in text.split_inclusive('\n') {
+            if at > 0 && header(line) {
+                out.push(at);
+            }
+            at += line.len();
+        }
+        out
+    };
+    let (old_starts, new_starts) = (starts(old), starts(new));
+    let (a, b) = (old.as_bytes(), new.as_bytes());
+    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let start = old_starts.iter().rev().find(|s| **s <= same && new_starts.contains(s)).copied().unwrap_or(0);
+    let most = (a.len() - start).min(b.len() - start);
+    let tail = a.iter().rev().zip(b.iter().rev()).take(most).take_while(|(a, b)| a == b).count();
+    let end = |text: &str, starts: &[usize]| {
+        let from = text.len() - tail;
+        starts.iter().copied().find(|s| *s >= from && *s > start).unwrap_or(text.len())
+    };
+    (&old[start..end(old, &old_starts)], &new[start..end(new, &new_starts)])
 }
 
 /// What changed when, of all text of the fleet, by file: asked of git once for each newest changeset.
@@ -309,4 +359,32 @@ fn at_commit(ctx: &Context, repo: &Repo, commit: &str, server: &str) -> Result<A
     let found = Arc::new(objects(&repo.at(commit), server));
     ctx.caches().objects.put(&key, found.clone());
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_tables_that_differ_are_read_and_no_key_is_missed() {
+        let text = "a = 1\n\n[b]\nx = 1\ny = 2\n\n[c] # third\nx = 1\n\n[d.e]\nx = [\n  1,\n]\n";
+        let changes = [
+            ("y = 2", "y = 3"),
+            ("y = 2\n", ""),
+            ("a = 1", "a = 2"),
+            ("[b]", "[bb]"),
+            ("[c] # third\nx = 1\n", ""),
+            ("  1,\n", "  1,\n  2,\n"),
+            ("[c] # third", "[new]\nz = 1\n\n[c] # third"),
+            ("x = 1", "x = 2"),
+        ];
+        for (from, to) in changes {
+            let new = text.replace(from, to);
+            let (old_part, new_part) = tables_that_differ(text, &new);
+            let keys = |a: &str, b: &str| key_changes(a, b).into_iter().map(|c| c.key).collect::<Vec<_>>();
+            assert_eq!(keys(old_part, new_part), keys(text, &new), "{from} -> {to}: {old_part:?} {new_part:?}");
+        }
+        let changed = text.replace("y = 2", "y = 3");
+        assert_eq!(tables_that_differ(text, &changed).1, "[b]\nx = 1\ny = 3\n\n");
+    }
 }

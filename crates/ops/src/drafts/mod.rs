@@ -198,7 +198,8 @@ pub(crate) fn create_from(
     let mut last = None;
     for _ in 0..TRIES {
         let id = repo.free_draft_id()?;
-        let made = repo.write_draft(&DraftChange {
+        let like = data.steps.iter().flat_map(|s| [Some(&*s.of), s.parent.as_deref()]).flatten().collect::<Vec<_>>();
+        let change = DraftChange {
             id: &id,
             expected: None,
             base,
@@ -209,8 +210,8 @@ pub(crate) fn create_from(
             at: ctx.now(),
             data: &data.to_json(),
             files,
-        });
-        match made {
+        };
+        match repo.write_draft_like(&change, &like) {
             Ok(_) => {
                 let made = repo.draft(&id)?;
                 record(ctx, "draft", &format!("began the draft {id}: {title}"), None, &made);

@@ -72,8 +72,7 @@ fn last(ctx: &Context, head: &str, c: &Conflict) -> Result<Option<Who>> {
     let at = ctx.repo()?.at(head);
     let wrote = |version: &Version| {
         let Some(key) = &c.key else { return true };
-        let changes = objects::keys_of(&at, version);
-        changes.iter().any(|c| c.key.0.starts_with(&key.0) || key.0.starts_with(&c.key.0))
+        objects::touched(&at, version).iter().any(|k| k.0.starts_with(&key.0) || key.0.starts_with(&k.0))
     };
     let version = objects::versions_of(ctx, head, &c.path)?.into_iter().take(MOST_VERSIONS).find(wrote);
     Ok(version.map(|v| Who { revision: Some(v.revision), author: v.author, subject: v.subject, at: Some(v.at) }))

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use regrow_config::merge::Choice;
-use regrow_config::{Files, KeyPath};
+use regrow_config::{Files, KeyPath, LockFile};
 use regrow_history::{Blob, DraftChange, DraftRef, Repo, TreeChange};
 
 use super::follow::{self, Moved, Names, Side};
@@ -104,8 +104,13 @@ impl At<'_> {
     fn run(&mut self) -> Result<()> {
         let mut wishes = self.wishes()?;
         let taken = self.carry(&mut wishes)?;
+        // Locks last: whether their servers are there is known then.
+        wishes.sort_by_key(|w| merge::is_lock(&w.path));
         for wish in &wishes {
-            self.file(wish, taken.get(&wish.path).map_or(&[], Vec::as_slice))?;
+            match merge::is_lock(&wish.path) {
+                true => self.lock(wish)?,
+                false => self.file(wish, taken.get(&wish.path).map_or(&[], Vec::as_slice))?,
+            }
         }
         for wish in wishes.iter().filter(|w| w.to != w.path) {
             self.names.rename(&wish.path, &wish.to);
@@ -221,6 +226,39 @@ impl At<'_> {
         Ok(())
     }
 
+    /// A lock is made, not merged: the step's own if nobody made another one since, else the one of now; it is made anew
+    /// from the merged text where that needs it. Ids that were ever given stay given.
+    fn lock(&mut self, wish: &Wish) -> Result<()> {
+        let now = self.laid.read(&wish.path)?;
+        let server = wish.to.strip_suffix("lock.toml").unwrap_or_default();
+        let there = self.laid.read(&format!("{server}server.toml"))?.is_some();
+        let mut bytes = if now == wish.base { wish.yours.clone() } else { now.clone() };
+        if bytes.is_none() && there {
+            bytes.clone_from(&now);
+        }
+        if !there && wish.yours.is_none() {
+            bytes = None;
+        }
+        let read = |bytes: &Option<Vec<u8>>| {
+            let text = String::from_utf8(bytes.clone()?).ok()?;
+            LockFile::parse(&wish.path, &text).ok()
+        };
+        if bytes != now
+            && let (Some(mut lock), Some(old)) = (read(&bytes), read(&now))
+        {
+            lock.users.extend(old.users);
+            lock.groups.extend(old.groups);
+            bytes = Some(lock.to_text().into_bytes());
+        }
+        if wish.to != wish.path {
+            self.laid.files.insert(wish.path.clone(), None);
+        }
+        if wish.to != wish.path || bytes != now {
+            self.laid.files.insert(wish.to.clone(), bytes);
+        }
+        Ok(())
+    }
+
     /// What a server got since goes with it when the step renames it.
     fn rest_of_server(&mut self, from: &str, to: &str) -> Result<()> {
         let (Some((old, "server.toml")), Some((new, "server.toml"))) = (follow::server_of(from), follow::server_of(to))
@@ -314,7 +352,8 @@ pub(crate) fn rewrite(
         true => (&draft.tip, NewFiles::new()),
         false => (&draft.base, recompose(repo, draft, &draft.base, data)?),
     };
-    Ok(repo.write_draft(&DraftChange {
+    let like = data.steps.iter().flat_map(|s| [Some(&*s.of), s.parent.as_deref()]).flatten().collect::<Vec<_>>();
+    let change = DraftChange {
         id: &draft.id,
         expected: Some(&draft.tip),
         base: &draft.base,
@@ -325,5 +364,6 @@ pub(crate) fn rewrite(
         at: ctx.now(),
         data: &data.to_json(),
         files: &files,
-    })?)
+    };
+    Ok(repo.write_draft_like(&change, &like)?)
 }

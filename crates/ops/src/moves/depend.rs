@@ -40,7 +40,7 @@ pub struct Dependency {
 pub fn dependencies(ctx: &Context, revision: &str) -> Result<Vec<Dependency>> {
     let repo = ctx.repo()?;
     let commit = repo.commit(revision)?.id;
-    let head = repo.resolve("HEAD")?;
+    let head = repo.commit("HEAD")?.id;
     of_all(ctx, &repo, StepKind::Revert, &[commit], &head)
 }
 
@@ -168,13 +168,14 @@ fn later(ctx: &Context, repo: &Repo, commit: &str, head: &str) -> Result<Vec<(Ve
         if differ.is_empty() && (is_toml || !own.before.is_empty()) {
             continue;
         }
-        for version in objects::versions_of(ctx, head, &own.path)? {
-            if version.revision == commit {
-                break;
-            }
+        let mut versions = objects::versions_of(ctx, head, &own.path)?;
+        // Of a changeset that is not part of this history, nothing here is later.
+        let Some(at) = versions.iter().position(|v| v.revision == commit) else { continue };
+        versions.truncate(at);
+        for version in versions {
             let keys: Vec<String> = match is_toml {
                 true => {
-                    let changes = objects::keys_of(&now, &version).into_iter().map(|c| c.key);
+                    let changes = objects::touched(&now, &version).into_iter();
                     changes.filter(|key| differ.contains(key)).map(|key| key.to_string()).collect()
                 }
                 false => vec![own.path.clone()],
@@ -184,9 +185,7 @@ fn later(ctx: &Context, repo: &Repo, commit: &str, head: &str) -> Result<Vec<(Ve
             }
         }
     }
-    // Of a changeset that is not part of this history, nothing here is later.
-    let known = out.is_empty() || repo.is_ancestor(commit, head)?;
-    Ok(if known { out } else { Vec::new() })
+    Ok(out)
 }
 
 /// The changesets that made the tables which a changeset changes, and which are not there.

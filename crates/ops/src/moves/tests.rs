@@ -241,3 +241,41 @@ fn strange_histories_are_answered_in_words() {
     f.git(&["switch", "--quiet", "--orphan", "nowhere"]);
     assert!(mistake(revert(&f.ctx, &[&broken], Options::default())).contains("no changeset yet"));
 }
+
+/// A lock of the server with packages and ids.
+fn lock(version: &str, users: &[(&str, u32)]) -> String {
+    let mut lock = regrow_config::LockFile { schema: 1, inputs: "sha256:0".into(), ..Default::default() };
+    (lock.epoch, lock.architecture) = (1_700_000_000, "amd64".into());
+    lock.layers = vec![regrow_config::lock::Layer { name: "base".into(), requested: Vec::new() }];
+    let package = regrow_config::lock::LockedPackage {
+        version: version.into(),
+        architecture: "amd64".into(),
+        archive: "debian".into(),
+        file: "pool/main/h/hello/hello_1_amd64.deb".into(),
+        size: 1,
+        sha256: "0".repeat(64),
+        layer: 0,
+    };
+    lock.packages.insert("hello".into(), package);
+    lock.users = users.iter().map(|(name, id)| ((*name).to_owned(), *id)).collect();
+    lock.to_text()
+}
+
+#[test]
+fn a_lock_is_taken_back_with_its_versions_and_without_its_ids() {
+    let f = Fixture::new();
+    let path = "servers/web1/lock.toml";
+    f.write(path, &lock("1", &[("alice", 1000)]));
+    f.commit("Lock web1");
+    f.write(path, &lock("2", &[("alice", 1000), ("bob", 1001)]));
+    let upgrade = f.commit("Newer packages, and bob");
+    let report = revert(&f.ctx, &[&upgrade], Options::default()).unwrap();
+    let read =
+        |id: &str| String::from_utf8(drafts::files_of(&f.ctx, id).unwrap().read(path).unwrap().unwrap()).unwrap();
+    let id = report.draft.unwrap().id;
+    assert_eq!(read(&id), lock("1", &[("alice", 1000), ("bob", 1001)]), "an id never gets another owner");
+    f.write(path, &lock("3", &[("alice", 1000), ("bob", 1001)]));
+    f.commit("Newest packages");
+    let later = revert(&f.ctx, &[&upgrade], Options::default());
+    assert!(mistake(later).contains("nothing of it is left"), "a lock of now stays");
+}
