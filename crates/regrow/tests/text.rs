@@ -396,3 +396,30 @@ fn a_changeset_is_taken_back_without_what_came_after() {
     help: remove what you do not want in a draft or an editor
     "#);
 }
+
+#[test]
+fn steps_and_conflicts_are_handled_from_the_command_line() {
+    let env = TestEnvironment::with_fleet();
+    env.run(["set", "web1", "checks.front.status", "500", "-m", "Break it"]);
+    env.run(["set", "web1", "checks.front.status", "404", "-m", "Break it otherwise"]);
+    env.run(["set", "web1", "checks.front.timeout", "60", "-m", "Wait longer"]);
+    let report = env.json(["revert", "HEAD~2", "HEAD", "--land", "--json"]);
+    assert!(report["revision"].is_null(), "{report}");
+    assert_eq!(report["steps"][0]["subject"], "Wait longer");
+    assert_eq!(report["conflicts"][0]["theirs_by"]["subject"], "Break it otherwise");
+    assert_eq!(report["dependencies"][0]["subject"], "Break it otherwise");
+    let listed = env.run(["resolve", "d1"]);
+    assert!(listed.starts_with("exit status: 1") && listed.contains("yours   200"), "{listed}");
+    assert!(env.run(["draft", "land", "d1"]).contains("exit status: 1"), "nothing lands undecided");
+    let refused = env.run(["resolve", "d1", "checks.front.body", "yours"]);
+    assert!(refused.contains("exit status: 2") && refused.contains("nothing to decide"), "{refused}");
+    let decided = env.run(["resolve", "d1", "checks.front.status", "value=201"]);
+    assert!(decided.contains("everything is decided"), "{decided}");
+    assert_eq!(env.json(["draft", "step", "d1", "1", "--off", "--json"])["steps"][0]["on"], false);
+    let landed = env.json(["draft", "land", "d1", "--separate", "--json"]);
+    assert_eq!(landed["landed"].as_array().unwrap().len(), 1, "{landed}");
+    let text = env.read("servers/web1/server.toml");
+    assert!(text.contains("status = 201") && text.contains("timeout = 60"), "{text}");
+    let picked = env.json(["pick", "HEAD~1", "--json"]);
+    assert_eq!(picked["error"]["exit"], 2, "{picked}");
+}

@@ -103,21 +103,21 @@ pub fn pick(ctx: &Context, revisions: &[&str], options: Options<'_>) -> Result<M
     make(ctx, StepKind::Pick, revisions, options)
 }
 
-/// What [`revert`] or [`pick`] would come to on the last changeset, without making anything.
+/// What [`revert`] or [`pick`] would come to, without making anything: on the last changeset, or on a draft as it is.
 ///
 /// # Errors
 /// As [`revert`].
 pub fn preview(ctx: &Context, kind: StepKind, revisions: &[&str], options: Options<'_>) -> Result<Preview> {
     let repo = ctx.repo()?;
-    let base = match options.onto {
-        Some(id) => repo.draft(id)?.tip,
-        None => repo.resolve("HEAD")?,
+    let (base, text) = match options.onto {
+        Some(id) => repo.draft(id).map(|d| (d.base, d.tip))?,
+        None => repo.resolve("HEAD").map(|head| (head.clone(), head))?,
     };
     let (mut steps, dependencies) = wanted(ctx, &repo, kind, revisions, options, &base)?;
     number(&mut steps, &[]);
-    let Composed { files, mut conflicts, without_effect } = compose::compose(&repo, &base, &steps, &[])?;
+    let Composed { files, mut conflicts, without_effect } = compose::compose(&repo, &text, &steps, &[])?;
     drafts::who::fill_steps(ctx, &repo, &base, &steps, &mut conflicts)?;
-    let before = repo.at(&base);
+    let before = repo.at(&text);
     let mut changed = Vec::new();
     for (path, bytes) in &files {
         changed.push(drafts::saved_file(path, drafts::bytes_at(&before, path)?.as_deref(), bytes.as_deref()));
