@@ -300,7 +300,7 @@ fn tables_that_differ<'t>(old: &'t str, new: &'t str) -> (&'t str, &'t str) {
     let tail = a.iter().rev().zip(b.iter().rev()).take(most).take_while(|(a, b)| a == b).count();
     let end = |text: &str, starts: &[usize]| {
         let from = text.len() - tail;
-        starts.iter().copied().find(|s| *s >= from && *s > start).unwrap_or(text.len())
+        starts.iter().copied().find(|s| *s >= from).unwrap_or(text.len())
     };
     (&old[start..end(old, &old_starts)], &new[start..end(new, &new_starts)])
 }

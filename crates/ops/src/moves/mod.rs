@@ -111,7 +111,7 @@ pub fn preview(ctx: &Context, kind: StepKind, revisions: &[&str], options: Optio
     let repo = ctx.repo()?;
     let (base, text) = match options.onto {
         Some(id) => repo.draft(id).map(|d| (d.base, d.tip))?,
-        None => repo.resolve("HEAD").map(|head| (head.clone(), head))?,
+        None => repo.commit("HEAD").map(|head| (head.id.clone(), head.id))?,
     };
     let (mut steps, dependencies) = wanted(ctx, &repo, kind, revisions, options, &base)?;
     number(&mut steps, &[]);
