@@ -38,7 +38,7 @@ pub use catalog::Catalog;
 pub use diagnostic::{Diagnostic, Severity};
 pub use files::{DiskFiles, Entry, Files, Kind, MAX_FILE, MemoryFiles, Source};
 pub use keypath::{KeyPath, KeyPathError, quote_string as toml_string};
-pub use load::{load_fleet, load_lock, load_server_names};
+pub use load::{load_fleet, load_lock, load_role_names, load_server_names};
 pub use lock::{LockFile, inputs_digest};
 pub use model::{
     Archive, Archives, Check, CheckKind, Defaults, Engine, FileEntry, FileKind, Fleet, Group, Limits, Network, Origin,

@@ -35,6 +35,16 @@ pub fn load_server_names(files: &dyn Files) -> Result<Vec<String>, regrow_host::
     Ok(entries.into_iter().filter(|e| e.kind == Kind::Dir && !e.name.starts_with('.')).map(|e| e.name).collect())
 }
 
+/// The roles that a server's own text names, whether there are such roles or not, without reading anything else.
+pub fn load_role_names(files: &dyn Files, server: &str) -> Vec<String> {
+    let mut loader = Loader { files, sources: Sources::default(), diagnostics: Vec::new() };
+    let Some(Node { value: Value::Table(table), .. }) = loader.own(server) else { return Vec::new() };
+    let Some(Value::Array(elements)) = table.get("roles").map(|item| &item.node.value) else { return Vec::new() };
+    let names =
+        elements.iter().filter_map(|e| if let Value::String(role) = &e.value { Some(role.clone()) } else { None });
+    names.collect()
+}
+
 /// Reads a server's lock; `None` if it was never locked. A damaged lock is a diagnostic.
 pub fn load_lock(files: &dyn Files, server: &str) -> Result<Option<LockFile>, Box<Diagnostic>> {
     let path = lock_path(server);

@@ -61,12 +61,20 @@ impl Repo {
     }
 
     /// The unified diff of the files in `changes`, as [`Repo::changed`] found them; files that git does not know are in
-    /// it as new ones.
-    pub fn diff_states(&self, old: State<'_>, new: State<'_>, changes: &[PathChange]) -> Result<String> {
+    /// it as new ones. `some` says that these are not all that differ.
+    pub fn diff_states(&self, old: State<'_>, new: State<'_>, changes: &[PathChange], some: bool) -> Result<String> {
         let Some(sides) = self.sides(old, new)? else { return Ok(String::new()) };
         let mut args = vec!["diff", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--relative"];
         args.extend(sides.iter().map(String::as_str));
-        args.extend(["--", "."]);
+        let specs: Vec<String> = match some {
+            true => changes.iter().map(|c| format!(":(literal){}", c.path)).collect(),
+            false => vec![".".to_owned()],
+        };
+        if specs.is_empty() {
+            return Ok(String::new());
+        }
+        args.push("--");
+        args.extend(specs.iter().map(String::as_str));
         let mut text = String::from_utf8_lossy(&self.answer(&args)?).into_owned();
         if new == State::Disk {
             for path in self.unknown()? {

@@ -12,6 +12,7 @@
 //! * [`Repo::log`], [`Repo::show`], [`Repo::diff`]: what changed, when, by whom, why. [`Repo::changed`]: between any two states.
 //! * [`Repo::add_notes`], [`Repo::merge_notes`]: lines about commits that travel with the history.
 //! * [`Repo::fetch`], [`Repo::push`]: other clones.
+//! * [`Index`]: all changesets in memory, for who asks often.
 //! * [`Repo::versions`]: what files went through, fast.
 //! * [`Repo::commit`], [`Repo::tree_changes`]: what a commit is and changed, without a git process of its own.
 //!
@@ -25,6 +26,7 @@ mod git;
 mod hooks;
 mod identity;
 mod import;
+mod index;
 pub mod land;
 mod locks;
 mod log;
@@ -40,6 +42,7 @@ pub use compare::State;
 pub use drafts::{DraftChange, DraftRef, is_draft_id};
 pub use error::{Error, Result};
 pub use hooks::Hook;
+pub use index::Index;
 pub use land::{Change, Landed, Landing};
 pub use log::{Changeset, PathChange};
 pub use notes::{NOTES, Notes, NotesMerged};

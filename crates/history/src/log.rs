@@ -91,16 +91,21 @@ impl Repo {
     }
 
     fn changesets(&self, from: &str, below: &[&str], options: &[&str]) -> Result<Vec<Changeset>> {
+        let mut specs: Vec<String> = below.iter().map(|path| format!(":(literal){path}")).collect();
+        if specs.is_empty() && !self.prefix.is_empty() {
+            specs.push(".".to_owned());
+        }
+        self.raw_log(from, &specs, options)
+    }
+
+    /// What `git log` tells with these pathspecs.
+    pub(crate) fn raw_log(&self, from: &str, specs: &[String], options: &[&str]) -> Result<Vec<Changeset>> {
         let mut args =
             vec!["log", "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-merges=first-parent", "--root"];
         args.push("--format=tformat:%x01%H%x02%P%x02%an%x02%ae%x02%at%x02%B%x03");
         args.extend(["--encoding=UTF-8", "--no-show-signature", "--no-notes"]);
         args.extend(options);
         args.extend([from, "--"]);
-        let specs: Vec<String> = below.iter().map(|path| format!(":(literal){path}")).collect();
-        if specs.is_empty() && !self.prefix.is_empty() {
-            args.push(".");
-        }
         args.extend(specs.iter().map(String::as_str));
         parse(&self.call(&args).run()?.stdout, &self.prefix).ok_or(Error::Answer("git log"))
     }

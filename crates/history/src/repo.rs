@@ -69,6 +69,11 @@ impl Repo {
         Repo::open(fleet)
     }
 
+    /// Where the fleet lies in the repository: empty, or ending with '/'. With a commit it names a text.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The fleet's directory, canonical.
     pub fn fleet(&self) -> &Path {
         &self.fleet

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use regrow_config::objects::Objects;
 use regrow_config::{Diagnostic, DiskFiles, Fleet};
-use regrow_history::{Changeset, Repo};
+use regrow_history::Repo;
 
-use crate::compare::Comparison;
+use crate::compare::{Comparison, Known};
 use crate::error::{Error, Result};
 use crate::objects::{FileHistory, Versions};
+use crate::remember::Kept;
 use crate::wanted::{RevisionName, concerning};
 
 /// How many summaries are remembered: about 200 bytes each.
@@ -27,6 +28,13 @@ const HISTORIES: usize = 256;
 
 /// How many revisions are remembered as values: each is megabytes in a large fleet.
 const TEXTS: usize = 2;
+
+/// How many servers are remembered as values for comparing: about 20 kB each.
+const SERVERS: usize = 600;
+/// How many states of what all servers share are remembered.
+const SHARED: usize = 16;
+/// Of how many locks is remembered what they were made of, and of how many servers which roles they take.
+const LOCKS: usize = 4096;
 
 /// A fleet's text as values.
 #[derive(Debug)]
@@ -58,9 +66,6 @@ impl OnDisk {
     }
 }
 
-/// What a changeset is and did.
-pub(crate) type Shown = Arc<(Changeset, Comparison)>;
-
 /// The caches of one fleet.
 #[derive(Debug)]
 pub(crate) struct Caches {
@@ -72,9 +77,7 @@ pub(crate) struct Caches {
     pub(crate) told: Bounded<Arc<str>>,
     /// One line of words, by full commit id.
     pub(crate) summaries: Bounded<Arc<str>>,
-    /// By full commit id.
-    pub(crate) changesets: Bounded<Shown>,
-    /// By both full commit ids.
+    /// By what is compared and how deep.
     pub(crate) comparisons: Bounded<Arc<Comparison>>,
     /// By full commit id and server.
     pub(crate) objects: Bounded<Arc<Objects>>,
@@ -82,6 +85,16 @@ pub(crate) struct Caches {
     pub(crate) histories: Bounded<Arc<FileHistory>>,
     /// By full commit id.
     pub(crate) versions: Bounded<Arc<Versions>>,
+    /// By the object ids of what they are written in.
+    pub(crate) servers: Bounded<Arc<Known>>,
+    /// Fleets without servers, by the object ids of what they are written in.
+    pub(crate) shared: Bounded<Arc<Fleet>>,
+    /// By object id.
+    pub(crate) lock_inputs: Bounded<Option<Arc<str>>>,
+    /// The roles of servers, by the object id of the server's directory.
+    pub(crate) roles: Bounded<Arc<[String]>>,
+    /// All changesets, if somebody keeps them.
+    pub(crate) log: Kept,
 }
 
 impl Default for Caches {
@@ -92,11 +105,15 @@ impl Default for Caches {
             texts: Bounded::new(TEXTS),
             told: Bounded::new(SUMMARIES),
             summaries: Bounded::new(SUMMARIES),
-            changesets: Bounded::new(COMPARISONS),
             comparisons: Bounded::new(COMPARISONS),
             objects: Bounded::new(OBJECTS),
             histories: Bounded::new(HISTORIES),
             versions: Bounded::new(TEXTS),
+            servers: Bounded::new(SERVERS),
+            shared: Bounded::new(SHARED),
+            lock_inputs: Bounded::new(LOCKS),
+            roles: Bounded::new(LOCKS),
+            log: Kept::default(),
         }
     }
 }
@@ -154,16 +171,46 @@ impl Caches {
 pub(crate) struct Bounded<T> {
     most: usize,
     held: Mutex<(BTreeMap<String, T>, VecDeque<String>)>,
+    /// What is being worked out now.
+    flights: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
 }
 
 impl<T: Clone> Bounded<T> {
     fn new(most: usize) -> Bounded<T> {
-        Bounded { most, held: Mutex::default() }
+        Bounded { most, held: Mutex::default(), flights: Mutex::default() }
     }
 
     /// The value, if it is still known.
     pub(crate) fn get(&self, name: &str) -> Option<T> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).0.get(name).cloned()
+    }
+
+    /// All of these values, if all are known.
+    pub(crate) fn all<'n>(&self, names: impl Iterator<Item = &'n str>) -> Option<Vec<T>> {
+        names.map(|name| self.get(name)).collect()
+    }
+
+    /// The value, worked out if it is not known. Whoever else asks meanwhile waits for it instead of working it out, too.
+    /// What `work` does not remember is worked out for each.
+    pub(crate) fn get_or(&self, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        if let Some(known) = self.get(name) {
+            return Ok(known);
+        }
+        let flights = || self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let flight = flights().entry(name.to_owned()).or_default().clone();
+        let found = {
+            let _first = flight.lock().unwrap_or_else(PoisonError::into_inner);
+            match self.get(name) {
+                Some(known) => Ok(known),
+                None => work(),
+            }
+        };
+        let mut flights = flights();
+        // Nobody but us and the table holds it any more.
+        if flights.get(name).is_some_and(|f| Arc::ptr_eq(f, &flight) && Arc::strong_count(f) == 2) {
+            flights.remove(name);
+        }
+        found
     }
 
     /// Remembers a value.

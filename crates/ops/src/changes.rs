@@ -10,6 +10,7 @@ use crate::compare::{self, Comparison, Side};
 use crate::context::Context;
 use crate::error::Result;
 use crate::evidence;
+use crate::remember;
 use crate::wanted::concerning;
 
 pub use regrow_history::Changeset;
@@ -77,9 +78,9 @@ pub struct Told {
 pub fn timeline(ctx: &Context, server: Option<&str>, from: Option<&str>, limit: usize) -> Result<TimelineReport> {
     let below = server.map(concerning).unwrap_or_default();
     let below: Vec<&str> = below.iter().map(String::as_str).collect();
-    let mut changes = ctx.repo()?.log(from.unwrap_or("HEAD"), &below, limit.saturating_add(1))?;
+    let mut changes = remember::log(ctx, &ctx.repo()?, from, &below, limit.saturating_add(1))?;
     let next = if changes.len() > limit { changes.pop().map(|c| c.revision) } else { None };
-    let summaries = compare::summaries(ctx, &changes)?;
+    let summaries = compare::summaries(ctx, &changes, below.is_empty())?;
     let revisions: Vec<&str> = changes.iter().map(|c| &*c.revision).collect();
     let mut proofs = evidence::of_revisions(ctx, &revisions)?;
     let told = changes.into_iter().zip(summaries).map(|(change, summary)| {
@@ -95,7 +96,7 @@ pub fn log(ctx: &Context, server: Option<&str>, from: Option<&str>, limit: usize
     let below = server.map(concerning).unwrap_or_default();
     let below: Vec<&str> = below.iter().map(String::as_str).collect();
     // One more than asked for tells whether there are older ones.
-    let mut changes = repo.log(from.unwrap_or("HEAD"), &below, limit.saturating_add(1))?;
+    let mut changes = remember::log(ctx, &repo, from, &below, limit.saturating_add(1))?;
     let more = changes.len() > limit;
     changes.truncate(limit);
     let revisions: Vec<&str> = changes.iter().map(|c| &*c.revision).collect();
@@ -109,7 +110,7 @@ pub fn subject(ctx: &Context, commit: &str) -> Result<String> {
     if let Some(known) = told.get(commit) {
         return Ok(known.to_string());
     }
-    let subject = ctx.repo()?.show(commit)?.subject;
+    let subject = remember::show(ctx, &ctx.repo()?, commit)?.subject;
     told.put(commit, subject.as_str().into());
     Ok(subject)
 }

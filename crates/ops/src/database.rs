@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// The steps from an empty file to the tables of today. How many were done is kept in `user_version`; a step is never
 /// changed once it was in use, only followed by another.
-const STEPS: [&str; 7] = [WORK, ACTS, ASKED, BY_REVISION, UNDO, HUNTS, TRAVEL];
+const STEPS: [&str; 8] = [WORK, ACTS, ASKED, BY_REVISION, UNDO, HUNTS, TRAVEL, SUMMARIES];
 /// The version of the tables.
 const VERSION: i64 = STEPS.len() as i64;
 
@@ -90,6 +90,18 @@ ALTER TABLE acts ADD COLUMN undone INTEGER;
 const TRAVEL: &str = "
 ALTER TABLE evidence ADD COLUMN fleet TEXT;
 CREATE INDEX evidence_waiting ON evidence (fleet) WHERE fleet IS NOT NULL;
+";
+
+/// What changesets did in one line, worked out once. `place` is where the fleet lies in its repository, `words` the
+/// version of the words.
+const SUMMARIES: &str = "
+CREATE TABLE summaries (
+    place    TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    words    INTEGER NOT NULL,
+    line     TEXT NOT NULL,
+    PRIMARY KEY (place, revision)
+) WITHOUT ROWID;
 ";
 
 /// What a job was asked to work on.

@@ -16,6 +16,7 @@
 //! * [`compare`]: what differs between two texts, in words, effects, keys and text.
 //! * [`hunt`]: which changeset broke a check, found by booting.
 //! * [`online`]: the local online server: switch, rollback, supervisor.
+//! * [`remember`]: what a program that answers many questions keeps.
 //! * [`drafts`]: changes that are not history yet, and how they become it.
 //! * [`moves`]: changesets taken back and carried over, as steps of a draft.
 //! * [`objects`]: one server as a page shows it.
@@ -49,6 +50,7 @@ pub mod merge_driver;
 pub mod moves;
 pub mod objects;
 pub mod online;
+pub mod remember;
 pub mod remote;
 pub mod trial;
 pub mod undo;

@@ -150,6 +150,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/history", get(pages::history::get))
         .route("/changeset/{rev}", get(pages::changeset::get))
         .route("/changeset/{rev}/revert", post(pages::changeset::revert))
+        .route("/move", get(pages::moving::get).post(pages::moving::post))
         .route("/compare", get(pages::compare::pick))
         .route("/compare/{pair}", get(pages::compare::get))
         // adding things, and packages to add

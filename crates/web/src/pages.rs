@@ -15,6 +15,7 @@ pub(crate) mod job;
 pub(crate) mod jobs;
 pub(crate) mod live;
 pub(crate) mod message;
+pub(crate) mod moving;
 pub(crate) mod object;
 pub(crate) mod packages;
 pub(crate) mod password;

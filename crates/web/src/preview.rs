@@ -35,6 +35,10 @@ pub(crate) struct Preview {
     pub(crate) text: Vec<Line>,
     /// How many lines of the diff are not shown.
     pub(crate) cut: usize,
+    /// What is not told in words.
+    pub(crate) left: Vec<String>,
+    /// How many files differ whose keys and text are not shown.
+    pub(crate) cut_files: usize,
     /// How many keys differ in how many files.
     all_keys: (usize, usize),
     /// How many lines come and go.
@@ -98,9 +102,9 @@ const MOST_ITEMS: usize = 24;
 /// How many servers are shown one by one.
 const MOST_SERVERS: usize = 40;
 /// How many keys are shown, of all files together.
-const MOST_KEYS: usize = 400;
+const MOST_KEYS: usize = 300;
 /// How many lines of the diff, and how many bytes of one line, are shown.
-const MOST_LINES: usize = 1500;
+const MOST_LINES: usize = 1000;
 const MOST_BYTES: usize = 2000;
 
 impl Preview {
@@ -137,10 +141,16 @@ impl Preview {
             });
             preview.effects.extend(Effect::new(&server.name, &server.effects));
         }
-        if found.servers.len() > MOST_SERVERS {
-            let more = count(found.servers.len() - MOST_SERVERS, "more server changes", "more servers change");
-            preview.words.push(Group { name: more, href: None, note: None, words: Vec::new() });
+        let more = found.servers.len().saturating_sub(MOST_SERVERS);
+        if more > 0 {
+            preview.left.push(count(more, "more server changes.", "more servers change."));
         }
+        let (servers, files) = (found.left_out.servers, found.left_out.files);
+        if servers > 0 {
+            let more = count(servers, "more server", "more servers");
+            preview.left.push(format!("{more} may change as well: not looked at one by one here."));
+        }
+        preview.cut_files = files;
         let broken: Vec<&str> = found.servers.iter().filter(|s| s.mistakes > 0).map(|s| &*s.name).collect();
         if !broken.is_empty() {
             preview.unknown.push(format!("The text of {} has mistakes; what they spoil is not told.", names(&broken)));
@@ -344,6 +354,6 @@ mod tests {
         let preview = Preview::new(&Comparison { keys, ..Default::default() });
         let shown: Vec<_> = preview.keys.iter().map(|f| (&*f.path, f.keys.len())).collect();
         assert_eq!(shown, [("a", 0), ("b", MOST_KEYS - 1), ("c", 1)]);
-        assert_eq!((preview.cut_keys, &*preview.keys_count()), (4, "404 keys in 4 files"));
+        assert_eq!((preview.cut_keys, &*preview.keys_count()), (4, "304 keys in 4 files"));
     }
 }

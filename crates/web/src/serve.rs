@@ -247,6 +247,14 @@ async fn answer(
         fleet: options.context.fleet_optional().map(Path::to_owned),
         already: false,
     };
+    let (context, ending) = (options.context.clone(), stopping.clone());
+    // It ends soon after we do, and what it had not written down is worked out another time.
+    std::thread::Builder::new()
+        .name("remember".to_owned())
+        .spawn(move || {
+            regrow_ops::remember::changesets(&context, &|| *ending.borrow() || ending.has_changed().is_err())
+        })
+        .map_err(Error::Start)?;
     let app = App::new(options.context, sessions, hosts, reach, address.port(), stopping).map_err(Error::Start)?;
     let app = Arc::new(app);
     let router = router(app);

@@ -319,6 +319,7 @@ fn hostile_requests_meet_words_and_no_session() {
         "/acts?who=%27%3B%20DROP%20TABLE%20acts%3B--",
         "/go?q=%3Cscript%3E&piece=found",
         "/history?from=--output%3D%2Ftmp%2Fx",
+        "/move?kind=revert&pick=--output%3D%2Ftmp%2Fx",
         "/sign-in?then=javascript:alert(1)",
     ] {
         let answer = pages.get_as(&cookie, path);

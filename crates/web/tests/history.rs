@@ -83,3 +83,33 @@ fn a_changeset_shows_its_evidence_and_is_taken_back_in_one_draft() {
         assert!([404, 409].contains(&pages.get_as(&cookie, none).status), "{none}");
     }
 }
+
+#[test]
+fn ticked_changesets_are_taken_back_or_copied_in_one_draft_after_a_look() {
+    let pages = Pages::with(fleet::write);
+    let cookie = pages.sign_in();
+    let all = revisions(&pages);
+    let headers = format!("Cookie: {cookie}\r\n");
+    let timeline = pages.get_as(&cookie, "/history").body;
+    assert!(timeline.contains("formaction=\"/move\" name=\"kind\" value=\"revert\""), "{timeline}");
+    for query in ["", "?kind=revert", "?kind=wish&pick=HEAD", "?kind=pick&pick=--all"] {
+        assert_eq!(pages.get_as(&cookie, &format!("/move{query}")).status, 400, "{query}");
+    }
+    let first = all.last().unwrap();
+    assert_eq!(pages.get_as(&cookie, &format!("/move?kind=revert&pick={first}")).status, 409, "nothing before it");
+    let looked = pages.get_as(&cookie, &format!("/move?kind=revert&pick={}", all[1]));
+    assert_eq!(looked.status, 200, "{}", looked.body);
+    for words in ["Take back 1 changeset", "Alice has married", "servers/web1/server.toml", "regrow revert "] {
+        assert!(looked.body.contains(words), "{words}: {}", looked.body);
+    }
+    assert!(drafts::list(&pages.ctx).unwrap().is_empty(), "looking makes nothing");
+    let (session, once) = (looked.field("session"), looked.field("once"));
+    let form = format!("session={session}&once={once}&kind=revert&pick={}&onto=", all[1]);
+    assert_eq!(pages.post("/move", &form.replace(&session, "x"), &headers).status, 403);
+    let made = pages.post("/move", &form, &headers);
+    let again = pages.post("/move", &form, &headers);
+    assert_eq!((made.status, made.header("location")), (303, again.header("location")), "{}", made.body);
+    let list = drafts::list(&pages.ctx).unwrap();
+    assert_eq!(list.len(), 1);
+    assert_eq!(made.header("location"), Some(&*format!("/draft/{}", list[0].id)));
+}

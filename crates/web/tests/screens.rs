@@ -44,6 +44,7 @@ const SCREENS: &[(&str, &str)] = &[
     ("history of a server", "/history?server=web1"),
     ("changeset", "/changeset/{head}"),
     ("compare", "/compare/{head}~1..{head}"),
+    ("take back", "/move?kind=revert&pick={head}"),
     ("jobs", "/jobs"),
     ("job that failed", "/job/{failed}"),
     ("job that runs", "/job/{running}"),

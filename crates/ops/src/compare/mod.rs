@@ -16,6 +16,8 @@
 mod effects;
 pub mod image;
 mod keys;
+mod load;
+mod record;
 mod side;
 mod summary;
 mod words;
@@ -23,7 +25,6 @@ mod words;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use regrow_config::{Diagnostic, Fleet, LockFile};
 use regrow_history::{Changeset, PathChange, Repo};
 use serde::Serialize;
 
@@ -34,10 +35,13 @@ pub use side::Side;
 pub use summary::SUMMARY;
 
 use crate::Answer;
+use crate::cache::Caches;
 use crate::context::Context;
 use crate::error::Result;
-use crate::wanted::concerns;
-use side::{Narrow, Text};
+use crate::remember;
+pub(crate) use load::Known;
+use load::{Loaded, Scope};
+use side::Text;
 
 /// What differs between two texts.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -58,6 +62,17 @@ pub struct Comparison {
     pub keys: Vec<FileKeys>,
     /// The unified diff; empty if nothing differs.
     pub text: String,
+    /// What was not looked at: nothing, unless a [`glance`] was asked for.
+    pub left_out: LeftOut,
+}
+
+/// What a glance at a large difference left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Servers that differ, or may differ by their roles.
+    pub servers: usize,
+    /// Files that differ: neither their keys nor their text.
+    pub files: usize,
 }
 
 impl Answer for Comparison {}
@@ -79,7 +94,9 @@ impl Comparison {
 
     /// Whether everything is known: every server that differs is locked on the newer side.
     pub fn is_complete(&self) -> bool {
-        self.servers.iter().all(|s| s.complete) && self.roles.iter().all(|r| r.unlocked.is_empty())
+        self.left_out.servers == 0
+            && self.servers.iter().all(|s| s.complete)
+            && self.roles.iter().all(|r| r.unlocked.is_empty())
     }
 }
 
@@ -118,9 +135,15 @@ pub struct RoleComparison {
 enum Depth {
     /// Words only.
     Words,
+    /// All four layers, of as much as a page shows.
+    Glance,
     /// All four layers.
     All,
 }
+
+/// How many servers a glance looks at one by one, and the keys and the text of how many files it has.
+const MOST_SERVERS: usize = 12;
+const MOST_FILES: usize = 24;
 
 /// Everything that differs between two texts.
 ///
@@ -128,6 +151,11 @@ enum Depth {
 /// If a side does not exist or cannot be read. Mistakes in the text are no error: they are counted.
 pub fn compare(ctx: &Context, from: &Side, to: &Side) -> Result<Comparison> {
     run(ctx, from, to, Depth::All)
+}
+
+/// As much of [`compare`] as a page shows: of the first servers and files that differ, and how many more there are.
+pub fn glance(ctx: &Context, from: &Side, to: &Side) -> Result<Comparison> {
+    run(ctx, from, to, Depth::Glance)
 }
 
 /// What differs between two texts in one line of at most [`SUMMARY`] characters: "web1: nginx starts at boot and 2 more".
@@ -143,36 +171,66 @@ pub fn summary_of(comparison: &Comparison) -> String {
 
 /// A changeset and what it did: against its first parent, or against nothing.
 pub fn of_changeset(ctx: &Context, revision: &str) -> Result<(Changeset, Comparison)> {
-    let cache = &ctx.caches().changesets;
-    if let Some(known) = cache.get(revision) {
-        let (change, found) = (*known).clone();
-        return Ok((change, found.with_interruptions(ctx)?));
-    }
-    let repo = ctx.repo()?;
-    let change = repo.show(revision)?;
-    let sides = sides_of(&repo, &change);
-    let found = between(&repo, &sides, change.paths.clone(), Depth::All)?;
-    if found.text.len() <= KEPT {
-        cache.put(&change.revision, Arc::new((change.clone(), found.clone())));
-    }
-    Ok((change, found.with_interruptions(ctx)?))
+    changeset(ctx, revision, Depth::All)
 }
 
-/// The [`summary`] of each of some changesets, as [`Repo::log`] has told them.
-pub fn summaries(ctx: &Context, changes: &[Changeset]) -> Result<Vec<Arc<str>>> {
-    let cache = &ctx.caches().summaries;
+/// [`of_changeset`] with a [`glance`].
+pub fn glance_at_changeset(ctx: &Context, revision: &str) -> Result<(Changeset, Comparison)> {
+    changeset(ctx, revision, Depth::Glance)
+}
+
+fn changeset(ctx: &Context, revision: &str, depth: Depth) -> Result<(Changeset, Comparison)> {
     let repo = ctx.repo()?;
+    let change = remember::show(ctx, &repo, revision)?;
+    let name = format!("{} {depth:?}", change.revision);
+    let found = ctx.caches().comparisons.get_or(&name, || {
+        let found = between(ctx.caches(), &repo, &sides_of(&repo, &change), change.paths.clone(), depth)?;
+        Ok(keep(ctx, &name, found))
+    })?;
+    Ok((change, (*found).clone().with_interruptions(ctx)?))
+}
+
+/// The [`summary`] of each of some changesets; where `below` is given, their paths are only those.
+pub(crate) fn summaries(ctx: &Context, changes: &[Changeset], whole: bool) -> Result<Vec<Arc<str>>> {
+    let repo = ctx.repo()?;
+    let known = ctx.caches().summaries.all(changes.iter().map(|c| &*c.revision));
+    if whole && known.is_none() {
+        return summaries_in(ctx, &repo, changes);
+    }
+    match known {
+        Some(known) => Ok(known),
+        None => {
+            let whole: Result<Vec<Changeset>> =
+                changes.iter().map(|c| remember::show(ctx, &repo, &c.revision)).collect();
+            summaries_in(ctx, &repo, &whole?)
+        }
+    }
+}
+
+/// The [`summary`] of each of some changesets, as [`Repo::log`] has told them: from the record, where they are written
+/// down for later, or worked out with this reader.
+pub(crate) fn summaries_in(ctx: &Context, repo: &Repo, changes: &[Changeset]) -> Result<Vec<Arc<str>>> {
+    let cache = &ctx.caches().summaries;
+    let unknown = changes.iter().filter(|c| cache.get(&c.revision).is_none());
+    let unknown: Vec<&str> = unknown.map(|c| &*c.revision).collect();
+    for (revision, line) in record::read(ctx, repo, &unknown)? {
+        cache.put(&revision, line);
+    }
     let mut found = Vec::new();
+    let mut new = Vec::new();
     for change in changes {
         if let Some(known) = cache.get(&change.revision) {
             found.push(known);
             continue;
         }
-        let sides = sides_of(&repo, change);
-        let line: Arc<str> = summary::line(&between(&repo, &sides, change.paths.clone(), Depth::Words)?).into();
+        let sides = sides_of(repo, change);
+        let words = between(ctx.caches(), repo, &sides, change.paths.clone(), Depth::Words)?;
+        let line: Arc<str> = summary::line(&words).into();
         cache.put(&change.revision, line.clone());
+        new.push((&*change.revision, line.clone()));
         found.push(line);
     }
+    record::write(ctx, repo, &new);
     Ok(found)
 }
 
@@ -184,113 +242,79 @@ fn sides_of(repo: &Repo, change: &Changeset) -> (Text, Text) {
     (old, Text::at(repo.at(&change.revision)))
 }
 
+/// Remembers a comparison, unless it is large.
+fn keep(ctx: &Context, name: &str, found: Comparison) -> Arc<Comparison> {
+    let found = Arc::new(found);
+    if found.text.len() <= KEPT {
+        ctx.caches().comparisons.put(name, found.clone());
+    }
+    found
+}
+
 fn run(ctx: &Context, from: &Side, to: &Side, depth: Depth) -> Result<Comparison> {
     let repo = ctx.repo()?;
-    let sides = (Text::open(&repo, from, to)?, Text::open(&repo, to, from)?);
-    let name = match (&sides, depth) {
-        ((Text::Commit(old), Text::Commit(new)), Depth::All) => Some(format!("{}..{}", old.commit(), new.commit())),
-        _ => None,
+    let sides = (Text::open(ctx, &repo, from, to)?, Text::open(ctx, &repo, to, from)?);
+    let work = || {
+        let paths = side::changed(&repo, &sides.0, &sides.1)?;
+        between(ctx.caches(), &repo, &sides, paths, depth)
     };
-    if let Some(known) = name.as_ref().and_then(|name| ctx.caches().comparisons.get(name)) {
-        return (*known).clone().with_interruptions(ctx);
+    match (sides.0.commit(), sides.1.commit(), depth) {
+        (Some(old), Some(new), Depth::All | Depth::Glance) => {
+            let name = format!("{}..{} {depth:?}", old.commit(), new.commit());
+            let found = ctx.caches().comparisons.get_or(&name, || Ok(keep(ctx, &name, work()?)))?;
+            (*found).clone().with_interruptions(ctx)
+        }
+        _ => work()?.with_interruptions(ctx),
     }
-    let paths = side::changed(&repo, &sides.0, &sides.1)?;
-    let found = between(&repo, &sides, paths, depth)?;
-    if let Some(name) = name.filter(|_| found.text.len() <= KEPT) {
-        ctx.caches().comparisons.put(&name, Arc::new(found.clone()));
-    }
-    found.with_interruptions(ctx)
 }
 
 /// Between two texts of which the paths that differ are known.
-fn between(repo: &Repo, (old, new): &(Text, Text), paths: Vec<PathChange>, depth: Depth) -> Result<Comparison> {
+fn between(
+    caches: &Caches,
+    repo: &Repo,
+    (old, new): &(Text, Text),
+    paths: Vec<PathChange>,
+    depth: Depth,
+) -> Result<Comparison> {
     let mut comparison = Comparison { from: old.name(), to: new.name(), ..Comparison::default() };
     if !paths.is_empty() {
-        let scope = Scope::of(&paths);
-        let loaded = (Loaded::of(old, &scope), Loaded::of(new, &scope));
+        let mut scope = Scope::of(&paths);
+        let names = |text: &Text| regrow_config::load_server_names(text.files()).unwrap_or_default();
+        let all: BTreeSet<String> = names(old).into_iter().chain(names(new)).collect();
+        if depth == Depth::Glance {
+            comparison.left_out.servers = scope.narrow(&all, MOST_SERVERS);
+        }
+        let loaded = (Loaded::of(old, &scope, caches), Loaded::of(new, &scope, caches));
         comparison.fleet = words::fleet(&loaded.0.fleet, &loaded.1.fleet, &paths);
-        comparison.roles = roles(&loaded, &scope, depth);
+        comparison.roles = roles(&loaded, &scope, &all, depth);
         comparison.servers = servers(&loaded, &comparison.roles, &paths, depth);
-        if depth == Depth::All {
-            comparison.keys = keys::of_files(old, new, &paths)?;
-            comparison.text = side::text(repo, old, new, &paths)?;
+        let seen = match depth {
+            Depth::Words => 0,
+            Depth::Glance => paths.len().min(MOST_FILES),
+            Depth::All => paths.len(),
+        };
+        comparison.left_out.files = paths.len() - seen;
+        if depth != Depth::Words {
+            comparison.keys = keys::of_files(old, new, &paths[..seen])?;
+            comparison.text = side::text(repo, old, new, &paths[..seen], seen < paths.len())?;
         }
     }
     comparison.paths = paths;
     Ok(comparison)
 }
 
-/// What must be read to know what some paths change.
-#[derive(Debug)]
-struct Scope {
-    /// The servers; all of them if none.
-    servers: Option<BTreeSet<String>>,
-    /// The roles whose own files differ.
-    roles: BTreeSet<String>,
-}
-
-impl Scope {
-    fn of(paths: &[PathChange]) -> Scope {
-        let mut servers = Some(BTreeSet::new());
-        let mut roles = BTreeSet::new();
-        for change in paths {
-            let mut parts = change.path.split('/');
-            match (parts.next(), parts.next(), parts.next()) {
-                (Some("servers"), Some(server), Some(_)) => {
-                    if let Some(servers) = &mut servers {
-                        servers.insert(server.to_owned());
-                    }
-                }
-                (Some("roles"), Some(file), None) => {
-                    roles.extend(file.strip_suffix(".toml").map(str::to_owned));
-                    servers = None;
-                }
-                // Notes for people.
-                (Some(file), None, None) if file != "regrow.toml" => {}
-                // Archives, the catalog, and files that any server may take as a source.
-                _ => servers = None,
-            }
-        }
-        Scope { servers, roles }
-    }
-}
-
-/// One side, read.
-struct Loaded<'t> {
-    fleet: Fleet,
-    diagnostics: Vec<Diagnostic>,
-    files: Narrow<'t>,
-}
-
-impl<'t> Loaded<'t> {
-    fn of(text: &'t Text, scope: &Scope) -> Loaded<'t> {
-        let files = Narrow::new(text.files(), scope.servers.clone(), &scope.roles);
-        let (fleet, diagnostics) = regrow_config::load_fleet(&files);
-        Loaded { fleet, diagnostics, files }
-    }
-
-    fn lock(&self, server: &str) -> Option<LockFile> {
-        regrow_config::load_lock(&self.files, server).ok().flatten()
-    }
-
-    /// The lock, if it fits the text.
-    fn fitting_lock(&self, server: &str) -> Option<LockFile> {
-        let text = self.fleet.servers.get(server)?;
-        self.lock(server).filter(|lock| lock.inputs == regrow_config::inputs_digest(text, &self.fleet))
-    }
-
-    fn mistakes(&self, server: &str) -> usize {
-        self.diagnostics.iter().filter(|d| d.is_error() && concerns(&d.file, server)).count()
-    }
-}
-
-fn roles(loaded: &(Loaded<'_>, Loaded<'_>), scope: &Scope, depth: Depth) -> Vec<RoleComparison> {
+fn roles(
+    loaded: &(Loaded<'_>, Loaded<'_>),
+    scope: &Scope,
+    all: &BTreeSet<String>,
+    depth: Depth,
+) -> Vec<RoleComparison> {
     let (old, new) = loaded;
     let mut found = Vec::new();
     for role in &scope.roles {
         let stand_in = side::stand_in(role);
-        let before = old.fleet.servers.get(&stand_in).filter(|_| old.fleet.roles.contains_key(role));
-        let after = new.fleet.servers.get(&stand_in).filter(|_| new.fleet.roles.contains_key(role));
+        let before = old.server(&stand_in).filter(|_| old.fleet.roles.contains_key(role));
+        let after = new.server(&stand_in).filter(|_| new.fleet.roles.contains_key(role));
         let words = match (before, after) {
             (None, Some(after)) => words::new_object("role", role, after),
             (Some(_), None) => vec![format!("The role {role} is removed")],
@@ -298,22 +322,14 @@ fn roles(loaded: &(Loaded<'_>, Loaded<'_>), scope: &Scope, depth: Depth) -> Vec<
             (None, None) => Vec::new(),
         };
         let effects = match (depth, before, after) {
-            (Depth::All, before, after) => Effects::of(before, after, (None, None), &new.fleet.catalog),
-            _ => Effects::default(),
+            (Depth::Words, ..) => Effects::default(),
+            (_, before, after) => Effects::of(before, after, (None, None), &new.fleet.catalog),
         };
-        let has = |fleet: &Fleet, name: &str| fleet.servers.get(name).is_some_and(|s| s.roles.contains(role));
-        let real = |name: &&String| !side::is_stand_in(name);
-        let servers: Vec<String> = new
-            .fleet
-            .servers
-            .keys()
-            .filter(real)
-            .filter(|n| has(&new.fleet, n) || has(&old.fleet, n))
-            .cloned()
-            .collect();
+        let in_text = |name: &&String| new.has(name) && (new.takes(name, role) || old.takes(name, role));
+        let servers: Vec<String> = all.iter().filter(in_text).cloned().collect();
         let unlocked = match depth {
             Depth::Words => Vec::new(),
-            Depth::All => servers.iter().filter(|s| new.fitting_lock(s).is_none()).cloned().collect(),
+            _ => servers.iter().filter(|s| new.server(s).is_some() && !new.is_locked(s)).cloned().collect(),
         };
         found.push(RoleComparison { name: role.clone(), words, effects, servers, unlocked });
     }
@@ -327,13 +343,13 @@ fn servers(
     depth: Depth,
 ) -> Vec<ServerComparison> {
     let (old, new) = loaded;
-    let names: BTreeSet<&String> = old.fleet.servers.keys().chain(new.fleet.servers.keys()).collect();
+    let names: BTreeSet<&String> = old.names().chain(new.names()).collect();
     let mut found = Vec::new();
-    for name in names.into_iter().filter(|name| !side::is_stand_in(name)) {
+    for name in names.into_iter().filter(|name| side::role_of(name).is_none()) {
         let own = format!("servers/{name}/");
         let touched = paths.iter().any(|p| p.path.starts_with(&own));
         let locked = paths.iter().any(|p| p.path.strip_prefix(&own) == Some("lock.toml"));
-        let (before, after) = (old.fleet.servers.get(name), new.fleet.servers.get(name));
+        let (before, after) = (old.server(name), new.server(name));
         let mut words = match (before, after) {
             (None, Some(after)) => words::new_object("server", name, after),
             (Some(_), None) => vec![format!("The server {name} is removed")],
@@ -344,10 +360,8 @@ fn servers(
         let brought: BTreeSet<&String> =
             roles.iter().filter(|r| r.servers.contains(name)).flat_map(|r| &r.words).collect();
         words.retain(|word| !brought.contains(word));
-        let locks = match (locked, depth) {
-            (false, Depth::Words) => (None, None),
-            _ => (old.lock(name), new.lock(name)),
-        };
+        // One that does not differ has nothing to tell.
+        let locks = if locked { (old.lock(name), new.lock(name)) } else { (None, None) };
         if before.is_some() && after.is_some() {
             words.extend(words::of_locks((locks.0.as_ref(), locks.1.as_ref()), (before, after), &new.fleet.catalog));
         }
@@ -355,10 +369,10 @@ fn servers(
         if words.is_empty() && mistakes <= old.mistakes(name) && !touched {
             continue;
         }
-        let fits = after.is_none() || new.fitting_lock(name).is_some();
+        let fits = after.is_none() || new.is_locked(name);
         let effects = match depth {
             Depth::Words => Effects::default(),
-            Depth::All => {
+            _ => {
                 // A lock that does not fit any more says nothing about the packages to come.
                 let after_lock = locks.1.as_ref().filter(|_| fits);
                 Effects::of(before, after, (locks.0.as_ref(), after_lock), &new.fleet.catalog)

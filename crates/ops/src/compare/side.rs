@@ -7,7 +7,9 @@ use regrow_history::{PathChange, Repo};
 use regrow_host::FsError;
 use serde::{Deserialize, Serialize};
 
+use crate::context::Context;
 use crate::error::Result;
+use crate::remember;
 
 /// One of the two texts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,11 +54,11 @@ impl Text {
         Text::Commit(Box::new(revision))
     }
 
-    pub(super) fn open(repo: &Repo, side: &Side, other: &Side) -> Result<Text> {
-        let at = |revision: &str| -> Result<Text> { Ok(Text::at(repo.revision(revision)?)) };
+    pub(super) fn open(ctx: &Context, repo: &Repo, side: &Side, other: &Side) -> Result<Text> {
+        let at = |revision: &str| -> Result<Text> { Ok(Text::at(repo.at(&remember::resolve(ctx, repo, revision)?))) };
         match side {
             Side::Revision(revision) => at(revision),
-            Side::Draft(id) if id == "disk" => Text::open(repo, &Side::Disk, other),
+            Side::Draft(id) if id == "disk" => Text::open(ctx, repo, &Side::Disk, other),
             Side::Draft(id) => at(&format!("{DRAFTS}{id}")),
             Side::Disk => Ok(Text::Disk(DiskFiles::new(repo.fleet())?)),
             Side::Base => match other {
@@ -65,6 +67,14 @@ impl Text {
                 _ => at("HEAD"),
             },
             Side::Nothing => Ok(Text::Nothing(Default::default())),
+        }
+    }
+
+    /// The revision, if it is one.
+    pub(super) fn commit(&self) -> Option<&regrow_history::Revision> {
+        match self {
+            Text::Commit(files) => Some(files),
+            _ => None,
         }
     }
 
@@ -98,9 +108,9 @@ pub(super) fn changed(repo: &Repo, old: &Text, new: &Text) -> Result<Vec<PathCha
     Ok(repo.changed(old.state(), new.state())?)
 }
 
-/// The unified diff.
-pub(super) fn text(repo: &Repo, old: &Text, new: &Text, paths: &[PathChange]) -> Result<String> {
-    Ok(repo.diff_states(old.state(), new.state(), paths)?)
+/// The unified diff of what differs at `paths`; `some` says that these are not all that differ.
+pub(super) fn text(repo: &Repo, old: &Text, new: &Text, paths: &[PathChange], some: bool) -> Result<String> {
+    Ok(repo.diff_states(old.state(), new.state(), paths, some)?)
 }
 
 /// What the stand-in of a role is called: a server that has only this role. No server can have such a name.
@@ -108,8 +118,9 @@ pub(super) fn stand_in(role: &str) -> String {
     format!("{STAND_IN}{role}")
 }
 
-pub(super) fn is_stand_in(server: &str) -> bool {
-    server.starts_with(STAND_IN)
+/// The role that a server stands in for, if it is a stand-in.
+pub(super) fn role_of(server: &str) -> Option<&str> {
+    server.strip_prefix(STAND_IN)
 }
 
 const STAND_IN: &str = "role ";
@@ -139,7 +150,7 @@ impl Files for Narrow<'_> {
     fn read(&self, path: &str) -> std::result::Result<Option<Vec<u8>>, FsError> {
         match self.stand_in(path) {
             Some((name, "server.toml")) => {
-                let role = name.strip_prefix(STAND_IN).unwrap_or(name);
+                let role = role_of(name).unwrap_or(name);
                 Ok(Some(format!("schema = 1\nroles = [{role:?}]\n").into_bytes()))
             }
             Some(_) => Ok(None),

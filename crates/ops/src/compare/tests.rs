@@ -1,6 +1,6 @@
 //! Words for every kind of change; comparisons in a real repository.
 
-use regrow_config::MemoryFiles;
+use regrow_config::{Fleet, LockFile, MemoryFiles};
 use regrow_history::Repo;
 
 use super::*;
@@ -296,4 +296,78 @@ fn mistakes_are_counted_and_refuse_nothing() {
     let found = compare(&ctx, &Side::Base, &Side::Disk).unwrap();
     assert!(found.servers[0].mistakes > 0 && !found.servers[0].complete);
     assert!(found.text.contains("+[checks.front\n"));
+}
+
+#[test]
+fn a_glance_looks_at_a_bounded_part_and_says_what_it_left_out() {
+    let (_dir, ctx) = repository();
+    let fleet = ctx.fleet().unwrap();
+    for n in 0..30 {
+        write(fleet, &format!("servers/x{n:02}/server.toml"), "roles = [\"base\"]\n");
+    }
+    write(fleet, "roles/base.toml", "[packages]\nvim = \"*\"\nnginx = \"*\"\n");
+    commit(fleet, "Many");
+    let (_, all) = of_changeset(&ctx, "HEAD").unwrap();
+    assert_eq!((all.servers.len(), all.left_out), (30, LeftOut::default()));
+    let (_, some) = glance_at_changeset(&ctx, "HEAD").unwrap();
+    assert_eq!(some.left_out, LeftOut { servers: 32 - MOST_SERVERS, files: 31 - MOST_FILES });
+    let told = |servers: &[ServerComparison]| serde_json::to_value(servers).unwrap();
+    assert_eq!(told(&some.servers), told(&all.servers[..MOST_SERVERS]));
+    assert_eq!(some.paths, all.paths);
+    assert_eq!((&some.roles[0].words, &some.roles[0].servers), (&all.roles[0].words, &all.roles[0].servers));
+    assert_eq!(some.text, all.text.split_at(some.text.len()).0);
+    assert!(!some.is_complete());
+}
+
+#[test]
+fn what_was_read_before_tells_the_same_as_reading_anew() {
+    let (_dir, ctx) = repository();
+    let fleet = ctx.fleet().unwrap();
+    let texts =
+        ["roles = [\"base\"]\n", "roles = [\"base\"]\n[packages]\ngit = \"*\"\n", "roles = [\"none\"\n", "x = 1\n"];
+    for n in 0..8_usize {
+        write(fleet, "servers/web1/server.toml", texts[n % 4]);
+        write(fleet, "servers/web2/server.toml", texts[n / 2]);
+        write(fleet, "roles/base.toml", ["", "[packages]\nvim = \"*\"\n", "[packages\n"][n % 3]);
+        commit(fleet, &format!("{n}"));
+    }
+    for from in 0..8 {
+        for to in 0..8 {
+            let side = |n: usize| Side::Revision(format!("HEAD~{n}"));
+            let known = compare(&ctx, &side(from), &side(to)).unwrap();
+            let anew = compare(&ctx.with_fleet(fleet.to_owned()), &side(from), &side(to)).unwrap();
+            assert_eq!(serde_json::to_value(&known).unwrap(), serde_json::to_value(&anew).unwrap(), "{from} {to}");
+        }
+    }
+}
+
+#[test]
+fn summaries_are_the_same_from_git_from_memory_and_from_the_record() {
+    let (_dir, ctx) = repository();
+    let fleet = ctx.fleet().unwrap();
+    for n in 0..12 {
+        write(fleet, &format!("servers/web{}/server.toml", n % 3), &format!("[packages]\nvim = \"{n}\"\n"));
+        write(fleet, &format!("notes/{n}"), "x");
+        commit(fleet, &format!("{n}"));
+    }
+    let told = |ctx: &Context, server: Option<&str>| -> Vec<(String, String)> {
+        let found = crate::changes::timeline(ctx, server, None, 50).unwrap().changes;
+        found.into_iter().map(|t| (t.change.revision, t.summary.to_string())).collect()
+    };
+    // First of one server: its paths are not all that the changesets touched.
+    let (one, all) = (told(&ctx, Some("web1")), told(&ctx, None));
+    assert_eq!((one.len(), all.len()), (5, 13));
+    assert!(one.iter().all(|c| all.contains(c)) && all[0].1.starts_with("2 places: "), "{all:?}");
+    let kept = ctx.with_fleet(fleet.to_owned());
+    let rounds = std::cell::Cell::new(0);
+    crate::remember::changesets(&kept, &|| rounds.replace(rounds.get() + 1) > 0);
+    for server in [None, Some("web1"), Some("nobody")] {
+        assert_eq!(told(&kept, server), told(&ctx, server));
+    }
+    assert_eq!(told(&ctx.with_fleet(fleet.to_owned()), None), all);
+    // What lands meanwhile is told, too.
+    write(fleet, "servers/web1/server.toml", "");
+    commit(fleet, "newest");
+    assert_eq!(told(&kept, Some("web1")), told(&ctx, Some("web1")));
+    assert_eq!(told(&kept, None).len(), 14);
 }

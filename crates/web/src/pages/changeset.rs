@@ -77,7 +77,7 @@ pub(crate) async fn get(State(app): State<Arc<App>>, visitor: Visitor, Path(revi
     }
 }
 
-fn is_revision(text: &str) -> bool {
+pub(crate) fn is_revision(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 200
         && !text.starts_with(['-', '.'])
@@ -86,7 +86,7 @@ fn is_revision(text: &str) -> bool {
 }
 
 fn draw(app: &App, ctx: &Context, revision: &str, visitor: Visitor) -> regrow_ops::Result<Box<Page>> {
-    let (change, found) = compare::of_changeset(ctx, revision)?;
+    let (change, found) = compare::glance_at_changeset(ctx, revision)?;
     let now = ctx.now();
     let proofs = evidence::of_revisions(ctx, &[&change.revision])?.remove(&change.revision).unwrap_or_default();
     let touched = touched(&found);

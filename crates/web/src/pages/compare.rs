@@ -60,7 +60,7 @@ pub(crate) async fn get(State(app): State<Arc<App>>, Path(pair): Path<String>) -
     };
     let (from, to) = (from.to_owned(), to.to_owned());
     let sides = (Side::parse(&from), Side::parse(&to));
-    let found = match work(&app, move |ctx| compare::compare(ctx, &sides.0, &sides.1)).await {
+    let found = match work(&app, move |ctx| compare::glance(ctx, &sides.0, &sides.1)).await {
         Ok(found) => found,
         Err(response) => return response,
     };
