@@ -144,6 +144,23 @@ pub(crate) fn record_or_note(ctx: &Context, new: &New<'_>, report: &impl Seriali
     }
 }
 
+/// What was proven about a revision's text holds for another revision with the very same files: a draft that has landed
+/// as it was built and tried. The newest result of each such kind for each server is recorded for that one, too.
+pub(crate) fn carry(ctx: &Context, from: &str, to: &str) -> Result<()> {
+    let kinds = serde_json::to_string(&[Kind::Build, Kind::Verify, Kind::Trial]).unwrap_or_default();
+    let fleet = travel::fleet_name(ctx);
+    ctx.database()?.with(|c| {
+        c.execute(
+            "INSERT INTO evidence (kind, server, revision, image, verdict, json, at, fleet)
+             SELECT kind, server, ?2, image, verdict, json, at, ?4 FROM evidence WHERE id IN (
+                 SELECT max(id) FROM evidence WHERE revision = ?1 AND kind IN (SELECT value FROM json_each(?3))
+                 GROUP BY server, kind) ORDER BY id",
+            params![from, to, kinds, fleet],
+        )
+        .map(drop)
+    })
+}
+
 /// The newest `limit` results of a server (or of all), newest first.
 pub fn list(ctx: &Context, server: Option<&str>, limit: usize) -> Result<Vec<Evidence>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use regrow_config::edit::{self as text_edit, Edit};
 use regrow_config::merge::Choice;
 use regrow_config::{DiskFiles, Files, KeyPath};
-use regrow_history::{Change, DraftChange, DraftRef, Head, Landing, Repo};
+use regrow_history::{Change, DraftChange, DraftRef, Head, Landing, Repo, State};
 use serde::{Deserialize, Serialize};
 
 use super::merge::{self, Conflict, With};
@@ -19,6 +19,7 @@ use crate::Answer;
 use crate::acts::{self, Act};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::evidence;
 use crate::lock::LockReport;
 use crate::moves::{compose, step};
 use crate::undo::Way;
@@ -371,6 +372,10 @@ pub fn land(ctx: &Context, id: &str, message: Option<&str>) -> Result<Outcome> {
         match landed {
             Ok(landed) => {
                 record(ctx, &format!("the draft {id}"), &message, &landed.revision);
+                if repo.changed(State::Commit(&plan.draft.tip), State::Commit(&landed.revision))?.is_empty() {
+                    // It has landed all the same if the record cannot be written.
+                    let _ = evidence::carry(ctx, &plan.draft.tip, &landed.revision);
+                }
                 let edited = |c: &&Change| c.committed != c.on_disk;
                 return Ok(Outcome::Landed(Landed {
                     revision: landed.revision,

@@ -4,6 +4,7 @@ use regrow_config::edit::Edit;
 use regrow_host::program::Program;
 
 use super::*;
+use crate::evidence::{self, Kind, New, Verdict};
 use crate::testing;
 
 const TEXT: &str = "# The web server.\r\nroles = []\r\n\r\n[network]\r\npublish = [] # nothing yet\r\n\r\n[limits]\r\nmemory = \"1 GiB\"   # enough\r\n";
@@ -108,6 +109,28 @@ fn a_draft_changes_one_line_and_lands_as_one_changeset() {
     assert_eq!(f.git(&["diff", "--numstat", "HEAD~1", "HEAD"]), "1\t1\tservers/web1/server.toml");
     assert!(list(&f.ctx).unwrap().is_empty(), "what landed is no draft any more");
     assert!(matches!(get(&f.ctx, "d1"), Err(Error::History(regrow_history::Error::NoDraft(_)))));
+}
+
+#[test]
+fn what_was_proven_about_a_draft_holds_for_its_changeset_only_if_it_lands_as_it_was() {
+    let f = Fixture::new();
+    f.draft();
+    let tried = |revision: &str| {
+        let new = New { kind: Kind::Trial, server: "web1", revision, image: Some("i"), verdict: Verdict::Healthy };
+        evidence::record(&f.ctx, &new, &()).unwrap();
+    };
+    let proven = |revision: &str| evidence::of_revision(&f.ctx, "web1", Kind::Trial, revision).unwrap().is_some();
+    saved(f.set("d1", None, "limits.memory", "2 GiB"));
+    tried(&get(&f.ctx, "d1").unwrap().tip);
+    assert!(proven(&f.land("d1").revision));
+    // Something else landed meanwhile: what lands was never tried.
+    f.draft();
+    f.draft();
+    saved(f.set("d1", None, "limits.memory", "3 GiB"));
+    saved(f.set("d2", None, "system.hostname", "other"));
+    tried(&get(&f.ctx, "d2").unwrap().tip);
+    f.land("d1");
+    assert!(!proven(&f.land("d2").revision));
 }
 
 #[test]
