@@ -268,7 +268,8 @@ fn cut(text: &str, unit: &Range<usize>, blanks: bool) -> Range<usize> {
     while blanks && start > first(text) && text[line_start(text, start - 1)..start].trim().is_empty() {
         start = line_start(text, start - 1);
     }
-    if !text.ends_with('\n') && start > first(text) {
+    // An open end stays open: the lines that become the last ones, blank or not, lose their ends.
+    while !text.ends_with('\n') && start > first(text) && text[..start].ends_with('\n') {
         start -= 1;
         if text[..start].ends_with('\r') {
             start -= 1;

@@ -148,6 +148,7 @@ fn keys_and_tables_move_with_their_comments() {
         ("a = 1\nb = 2", put("b", "a"), "b = 2\na = 1"),
         ("a = 1\nb = 2", last("a"), "b = 2\na = 1"),
         ("a = 1\r\nb = 2", last("a"), "b = 2\r\na = 1"),
+        ("a = 1 # a\r\n\r\nb = 2", put("b", "a"), "b = 2\r\na = 1 # a"),
         ("a = 1\nb = 2\n", put("a", "b"), "a = 1\nb = 2\n"),
         ("p = { a = 1, b = 2, c = 3 }\n", put("p.c", "a"), "p = { c = 3, a = 1, b = 2 }\n"),
         (tables, put("b", "a"), "# about b\n[b]\ny = 1\n# end of b\n\n[a]\nx = 1\n\n# standing\n\n[c]\nz = 1\n"),

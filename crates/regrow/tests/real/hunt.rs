@@ -77,7 +77,6 @@ fn two_culprits_among_a_hundred_changesets_are_named_by_booting_beside_the_onlin
     // Two different numbers, neither of them an end.
     let page = 2 + seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (CHANGESETS - 3);
     let database = 2 + (page + 17 + seed % 60) % (CHANGESETS - 3);
-    println!("seed {seed}: changeset {page} breaks the page, {database} PostgreSQL");
     let _one = one_at_a_time();
     let real = Real::locked();
     for (check, seconds) in [("front", "8"), ("database", "15")] {
