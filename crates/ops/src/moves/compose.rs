@@ -233,16 +233,17 @@ impl At<'_> {
         let server = wish.to.strip_suffix("lock.toml").unwrap_or_default();
         let there = self.laid.read(&format!("{server}server.toml"))?.is_some();
         let mut bytes = if now == wish.base { wish.yours.clone() } else { now.clone() };
-        if bytes.is_none() && there {
+        let read = |bytes: &Option<Vec<u8>>| {
+            let text = String::from_utf8(bytes.clone()?).ok()?;
+            LockFile::parse(&wish.path, &text).ok()
+        };
+        // One that does not read has no ids to keep.
+        if bytes.is_none() && there && read(&now).is_some() {
             bytes.clone_from(&now);
         }
         if !there && wish.yours.is_none() {
             bytes = None;
         }
-        let read = |bytes: &Option<Vec<u8>>| {
-            let text = String::from_utf8(bytes.clone()?).ok()?;
-            LockFile::parse(&wish.path, &text).ok()
-        };
         if bytes != now
             && let (Some(mut lock), Some(old)) = (read(&bytes), read(&now))
         {
