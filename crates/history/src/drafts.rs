@@ -105,6 +105,10 @@ impl Data {
     }
 }
 
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
 /// Whether a text can be a draft's id: letters, digits, `-` and `_`, at most 40, and not the name of the edits on disk.
 pub fn is_draft_id(id: &str) -> bool {
     let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
@@ -321,6 +325,9 @@ impl Repo {
     }
 
     fn draft_refs(&self, below: &str) -> Result<Vec<DraftRef>> {
+        if !self.may_have(below) {
+            return Ok(Vec::new());
+        }
         let format = "--format=%(refname)%00%(objectname)%00%(parent)%00%(committerdate:unix)%00%(contents)%00";
         let output = self.call(&["for-each-ref", format, below]).run()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -335,6 +342,21 @@ impl Repo {
             }
         }
         Ok(drafts)
+    }
+
+    /// Whether there can be a ref of this name, or below it: most pages ask for drafts where there are none, and git need
+    /// not be started for that.
+    fn may_have(&self, below: &str) -> bool {
+        if ["commondir", "reftable"].iter().any(|name| self.git_dir.join(name).exists()) {
+            // Refs are kept elsewhere, or otherwise.
+            return true;
+        }
+        let path = self.git_dir.join(below);
+        let loose = match std::fs::read_dir(&path) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(_) => path.exists(),
+        };
+        loose || std::fs::read(self.git_dir.join("packed-refs")).is_ok_and(|packed| contains(&packed, below.as_bytes()))
     }
 
     /// Fills in what differs from the base, for all drafts at once.

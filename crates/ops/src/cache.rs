@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use regrow_config::objects::Objects;
 use regrow_config::{Diagnostic, DiskFiles, Fleet};
@@ -19,7 +20,7 @@ use crate::wanted::{RevisionName, concerning};
 /// How many summaries are remembered: about 200 bytes each.
 const SUMMARIES: usize = 4096;
 /// How many comparisons are remembered.
-const COMPARISONS: usize = 64;
+const COMPARISONS: usize = 8;
 
 /// How many servers are remembered as objects, each of one revision.
 const OBJECTS: usize = 64;
@@ -66,11 +67,23 @@ impl OnDisk {
     }
 }
 
+/// The work tree as it was found.
+#[derive(Debug)]
+struct Seen {
+    /// `None`: it had changed just then, and nothing tells whether it still is as it was found.
+    stamp: Option<u64>,
+    /// When somebody began to look.
+    at: Instant,
+    found: Arc<OnDisk>,
+}
+
 /// The caches of one fleet.
 #[derive(Debug)]
 pub(crate) struct Caches {
     repo: Mutex<Option<Repo>>,
-    disk: Mutex<Option<(u64, Arc<OnDisk>)>>,
+    disk: Mutex<Option<Seen>>,
+    /// Held by whoever reads a revision, so that those who ask for the same one at once wait for it.
+    pub(crate) reading: Mutex<()>,
     /// The newest revisions that were read, by full commit id.
     pub(crate) texts: Bounded<Arc<Text>>,
     /// What changesets are called, by full commit id.
@@ -102,6 +115,7 @@ impl Default for Caches {
         Caches {
             repo: Mutex::default(),
             disk: Mutex::default(),
+            reading: Mutex::default(),
             texts: Bounded::new(TEXTS),
             told: Bounded::new(SUMMARIES),
             summaries: Bounded::new(SUMMARIES),
@@ -131,8 +145,9 @@ impl Caches {
         Ok(repo)
     }
 
-    /// The work tree as it is now. It is read only if anything has changed since it was read last.
-    pub(crate) fn on_disk(&self, fleet: &Path) -> Result<Arc<OnDisk>> {
+    /// The work tree as it is now, or was at any time after `since`. It is read only if anything has changed since it was
+    /// read last.
+    pub(crate) fn on_disk(&self, fleet: &Path, since: Option<Instant>) -> Result<Arc<OnDisk>> {
         let repo = match self.repo(fleet) {
             Ok(repo) => Some(repo),
             Err(Error::History(regrow_history::Error::NoRepository(_))) => None,
@@ -140,12 +155,15 @@ impl Caches {
         };
         // One reads, the others wait for it.
         let mut known = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seen) = known.as_ref().filter(|seen| since.is_some_and(|since| seen.at >= since)) {
+            return Ok(seen.found.clone());
+        }
+        let at = Instant::now();
         // Before reading: what changes while it is read shows in the next stamp.
         let stamp = repo.as_ref().and_then(Repo::stamp);
-        if let Some((of, found)) = known.as_ref()
-            && Some(*of) == stamp
-        {
-            return Ok(found.clone());
+        if let Some(seen) = known.as_mut().filter(|seen| stamp.is_some() && seen.stamp == stamp) {
+            seen.at = at;
+            return Ok(seen.found.clone());
         }
         *known = None;
         // First the text: what is edited in between then counts as edited, not as HEAD's.
@@ -159,9 +177,7 @@ impl Caches {
         };
         let text = Arc::new(Text { fleet: Arc::new(read), diagnostics });
         let found = Arc::new(OnDisk { text, commit, dirty });
-        if let Some(stamp) = stamp {
-            *known = Some((stamp, found.clone()));
-        }
+        *known = Some(Seen { stamp, at, found: found.clone() });
         Ok(found)
     }
 }

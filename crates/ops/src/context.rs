@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use regrow_host::lock;
 use regrow_host::progress::{Progress, Silent};
 
-use crate::cache::Caches;
+use crate::cache::{Caches, OnDisk};
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::home::Home;
@@ -44,6 +45,8 @@ pub struct Context {
     from: Arc<str>,
     progress: Arc<dyn Progress>,
     quiet: bool,
+    /// See [`Context::looking`].
+    since: Option<Instant>,
     /// Of this fleet alone: commits of two fleets in one repository have the same ids.
     caches: Arc<Caches>,
     shared: Arc<Shared>,
@@ -62,6 +65,9 @@ impl std::fmt::Debug for Context {
         f.debug_struct("Context").field("fleet", &self.fleet).field("home", &self.shared.home).finish_non_exhaustive()
     }
 }
+
+/// How long a look may take: what goes on longer is a stream, which has to see changes.
+const A_LOOK: Duration = Duration::from_secs(2);
 
 /// How to make a [`Context`].
 #[derive(Debug, Clone)]
@@ -89,6 +95,7 @@ impl Context {
             from: "command".into(),
             progress: Arc::new(Silent),
             quiet: false,
+            since: None,
             caches: Arc::default(),
             shared: Arc::new(shared),
         }
@@ -112,6 +119,18 @@ impl Context {
     /// The same for steps of an act that is recorded as a whole: they record no acts of their own. Jobs always do.
     pub fn quietly(&self) -> Context {
         Context { quiet: true, ..self.clone() }
+    }
+
+    /// The same for one look that began now: the work tree is looked at once and taken to be the same until the look is
+    /// over, seconds later at most. Not for who changes the text and reads it again.
+    pub fn looking(&self) -> Context {
+        Context { since: Some(Instant::now()), ..self.clone() }
+    }
+
+    /// The work tree, read again only if it has changed.
+    pub(crate) fn on_disk(&self) -> Result<Arc<OnDisk>> {
+        let since = self.since.filter(|since| since.elapsed() < A_LOOK);
+        self.caches.on_disk(self.fleet()?, since)
     }
 
     /// Whether steps record no acts: see [`Context::quietly`].

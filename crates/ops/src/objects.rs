@@ -84,7 +84,7 @@ impl View {
 /// If the fleet cannot be read. A server that is not there is no error: see [`Objects::exists`].
 pub fn view(ctx: &Context, server: &str, draft: Option<&str>) -> Result<View> {
     let running = running(ctx, server)?;
-    let now = ctx.caches().on_disk(ctx.fleet()?)?;
+    let now = ctx.on_disk()?;
     // Without a repository, or before its first changeset.
     let Some(head) = now.commit.clone() else { return disk(ctx, server, running) };
     let repo = ctx.caches().repo(ctx.fleet()?)?;

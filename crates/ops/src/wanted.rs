@@ -1,7 +1,7 @@
 //! What a fleet's text wants: the work tree's or one revision's, read and judged.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use regrow_config::{Diagnostic, DiskFiles, Entry, Files, Fleet, Kind, LockFile, Server};
 use regrow_host::FsError;
@@ -81,7 +81,7 @@ impl Wanted<'static> {
     pub fn read(ctx: &Context, at: Option<&str>) -> Result<Wanted<'static>> {
         match at {
             None => {
-                let disk = ctx.caches().on_disk(ctx.fleet()?)?;
+                let disk = ctx.on_disk()?;
                 Ok(Wanted {
                     fleet: disk.text.fleet.clone(),
                     diagnostics: disk.text.diagnostics.clone(),
@@ -94,6 +94,10 @@ impl Wanted<'static> {
                 let commit = revision.commit().to_owned();
                 let texts = &ctx.caches().texts;
                 let text = texts.get(&commit).unwrap_or_else(|| {
+                    let _reading = ctx.caches().reading.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(text) = texts.get(&commit) {
+                        return text;
+                    }
                     let (fleet, diagnostics) = regrow_config::load_fleet(&revision);
                     let text = Arc::new(Text { fleet: Arc::new(fleet), diagnostics });
                     texts.put(&commit, text.clone());
@@ -197,7 +201,7 @@ impl<'f> Wanted<'f> {
         if let Some(commit) = &self.at {
             return Ok(RevisionName { commit: Some(commit.clone()), edited: false });
         }
-        Ok(ctx.caches().on_disk(ctx.fleet()?)?.revision(server))
+        Ok(ctx.on_disk()?.revision(server))
     }
 }
 

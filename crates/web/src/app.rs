@@ -29,6 +29,8 @@ use crate::visitor::{self, Visitor};
 const MOST_BODY: usize = 16 * 1024;
 /// A page that takes longer than this has a fault; a live stream is no page.
 const MOST_TIME: Duration = Duration::from_secs(30);
+/// How many pages are worked out at once; the others wait their turn.
+const MOST_WORK: usize = 8;
 /// How many live streams may be open at once: each holds a thread.
 const MOST_STREAMS: usize = 64;
 
@@ -75,6 +77,8 @@ pub(crate) struct App {
     pub(crate) hashing: Arc<Semaphore>,
     /// How browsers reach us.
     pub(crate) reach: Reach,
+    /// Pages being worked out: each of a large fleet takes memory.
+    pub(crate) working: Arc<Semaphore>,
     /// Open live streams.
     pub(crate) streams: Arc<Semaphore>,
     /// Turns true when the program is to end.
@@ -101,6 +105,7 @@ impl App {
             tries: Tries::default(),
             hashing: Arc::new(Semaphore::new(2)),
             draft_cookie: format!("regrow_draft_{port}"),
+            working: Arc::new(Semaphore::new(MOST_WORK)),
             streams: Arc::new(Semaphore::new(MOST_STREAMS)),
             stopping,
             forms: Forms::new()?,
@@ -243,7 +248,8 @@ fn recognise(app: &App, request: &Request) -> regrow_ops::Result<Option<Visitor>
     };
     let draft = guard::cookie(request.headers(), &app.draft_cookie).filter(|d| is_plain(d)).map(str::to_owned);
     let address = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |p| p.0);
-    Ok(Some(Visitor { actor, role, form_token: session.form_token(), account, draft, address }))
+    let looks = !guard::changes(request.method());
+    Ok(Some(Visitor { actor, role, form_token: session.form_token(), account, draft, address, looks }))
 }
 
 /// Whether a cookie's value can be the name of something of ours.

@@ -71,6 +71,12 @@ pub(crate) async fn work<T: Send + 'static>(
         }
         None => work(&ctx),
     };
+    // It is never closed.
+    let permit = app.working.clone().acquire_owned().await.ok();
+    let work = move || {
+        let _permit = permit;
+        work()
+    };
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(e)) => Err(message::trouble(app, &e, true)),

@@ -44,6 +44,8 @@ pub(crate) struct Visitor {
     pub(crate) draft: Option<String>,
     /// Where the request came from.
     pub(crate) address: IpAddr,
+    /// Whether the request changes nothing.
+    pub(crate) looks: bool,
 }
 
 tokio::task_local! {
@@ -69,7 +71,8 @@ impl Visitor {
 
     /// The context in which the visitor's wishes are done.
     pub(crate) fn context(&self, ctx: &Context) -> Context {
-        ctx.on_behalf_of(&self.actor, &format!("page {}", self.address))
+        let ctx = ctx.on_behalf_of(&self.actor, &format!("page {}", self.address));
+        if self.looks { ctx.looking() } else { ctx }
     }
 
     /// The visitor whom this task answers, if there is a session.

@@ -24,7 +24,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 
 pub use lines::{Piece, Preview, preview};
-pub use verb::{AddReport, Found, OffersReport, SearchReport, add, list, search, text, to_draft};
+pub use verb::{AddReport, Found, OffersReport, SearchReport, add, fleet, list, search, text, to_draft};
 
 /// One thing that can be added.
 #[derive(Debug, Clone, Serialize)]

@@ -1,7 +1,9 @@
 //! `add`, `search`: from answers to a draft or a changeset, and packages by what people call them.
 
 pub use regrow_archive::Found;
-use regrow_config::{DiskFiles, Files, load_fleet};
+use std::sync::Arc;
+
+use regrow_config::{DiskFiles, Files, Fleet, load_fleet};
 use serde::Serialize;
 
 use super::lines::Piece;
@@ -11,6 +13,7 @@ use crate::context::Context;
 use crate::drafts::{self, Edited, Into, Outcome, Seen, Target, Wish};
 use crate::error::{Error, Result};
 use crate::lock::LockReport;
+use crate::wanted::Wanted;
 
 /// What adding came to.
 #[derive(Debug, Serialize)]
@@ -46,7 +49,7 @@ impl Answer for OffersReport {}
 
 /// What can be added to a server, and what of it is there. With `draft`: in its text.
 pub fn list(ctx: &Context, server: &str, draft: Option<&str>) -> Result<OffersReport> {
-    let (fleet, _) = load_fleet(&*text(ctx, draft)?);
+    let fleet = fleet(ctx, draft)?;
     Ok(OffersReport { server: server.to_owned(), offers: super::offers(&fleet, server)? })
 }
 
@@ -65,6 +68,20 @@ pub fn text(ctx: &Context, draft: Option<&str>) -> Result<Box<dyn Files>> {
                 None => disk(),
             }
         }
+    }
+}
+
+/// The values of that text. Those of a draft, whose mistakes may be just being typed, are read as far as they go.
+pub fn fleet(ctx: &Context, draft: Option<&str>) -> Result<Arc<Fleet>> {
+    if draft.is_some() {
+        return Ok(Arc::new(load_fleet(&*text(ctx, draft)?).0));
+    }
+    let disk = ctx.on_disk()?;
+    match &disk.commit {
+        Some(commit) if disk.dirty.as_ref().is_none_or(|dirty| !dirty.is_empty()) => {
+            Ok(Wanted::read(ctx, Some(commit))?.fleet)
+        }
+        _ => Ok(disk.text.fleet.clone()),
     }
 }
 

@@ -40,19 +40,16 @@ pub struct EditedFile {
 
 /// The edits on disk; `None` if there are none, no changeset yet, or no repository.
 pub fn on_disk(ctx: &Context) -> Result<Option<OnDisk>> {
-    let repo = match open(ctx) {
-        Err(Error::History(regrow_history::Error::NoRepository(_))) => return Ok(None),
-        repo => repo?,
-    };
-    let paths = repo.dirty(&[])?;
+    let seen = ctx.on_disk()?;
+    let (Some(base), Some(paths)) = (seen.commit.clone(), &seen.dirty) else { return Ok(None) };
     if paths.is_empty() {
         return Ok(None);
     }
-    let Some(base) = repo.head()?.commit else { return Ok(None) };
+    let repo = open(ctx)?;
     let disk = DiskFiles::new(ctx.fleet()?)?;
     let head = repo.at(&base);
     let mut found = OnDisk { files: Vec::new(), keys: 0, newest: None, base };
-    for path in paths {
+    for path in paths.clone() {
         // What cannot be read (a link, a pipe) is shown as changed.
         let (old, new) = (head.read(&path).unwrap_or_default(), disk.read(&path).unwrap_or_default());
         let SavedFile { keys, .. } = saved_file(&path, old.as_deref(), new.as_deref());

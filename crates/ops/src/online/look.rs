@@ -122,7 +122,7 @@ pub fn status(ctx: &Context, only: Option<&str>) -> Result<StatusReport> {
         recover(ctx)?;
     }
     let wanted = match ctx.fleet_optional() {
-        Some(fleet) => Some(ctx.caches().on_disk(fleet)?),
+        Some(_) => Some(ctx.on_disk()?),
         None => None,
     };
     // What is known about HEAD, for all servers at once.

@@ -11,8 +11,8 @@ use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use regrow_config::Fleet;
 use regrow_config::catalog::Category;
-use regrow_config::{Fleet, load_fleet};
 use regrow_ops::accounts::Role;
 use regrow_ops::add::{self, Addition, Answers, Offer, Piece, Question, There, Wrong};
 use regrow_ops::{Context, Error, drafts};
@@ -97,8 +97,8 @@ fn draft_of(ctx: &Context, visitor: &Visitor) -> Option<drafts::Draft> {
 }
 
 /// The fleet as the visitor sees it: their draft's, else the last changeset's.
-fn fleet(ctx: &Context, draft: Option<&drafts::Draft>) -> regrow_ops::Result<Fleet> {
-    Ok(load_fleet(&*add::text(ctx, draft.map(|d| d.id.as_str()))?).0)
+fn fleet(ctx: &Context, draft: Option<&drafts::Draft>) -> regrow_ops::Result<Arc<Fleet>> {
+    add::fleet(ctx, draft.map(|d| d.id.as_str()))
 }
 
 /// The cards.
@@ -162,7 +162,7 @@ fn draw(
 ) -> regrow_ops::Result<Option<Box<Page>>> {
     let draft = draft_of(ctx, visitor);
     let files = add::text(ctx, draft.as_ref().map(|d| d.id.as_str()))?;
-    let fleet = load_fleet(&*files).0;
+    let fleet = fleet(ctx, draft.as_ref())?;
     let form = match add::form(&fleet, server, id) {
         Ok(form) => form,
         Err(Error::Mistake { .. }) => return Ok(None),

@@ -7,7 +7,6 @@ use axum::Extension;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use regrow_config::load_fleet;
 use regrow_ops::{Error, add, drafts};
 use serde::Deserialize;
 
@@ -61,7 +60,7 @@ pub(crate) async fn get(
     let state = app.clone();
     let page = work(&app, move |ctx| {
         let draft = visitor.draft.as_deref().filter(|id| drafts::get(ctx, id).is_ok());
-        let (fleet, _) = load_fleet(&*add::text(ctx, draft)?);
+        let fleet = add::fleet(ctx, draft)?;
         let servers: Vec<String> = fleet.servers.keys().cloned().collect();
         let server = match fleet.servers.get(&asked.server) {
             Some(server) => server.name.clone(),
