@@ -1,53 +1,31 @@
 //! A fleet in a temporary directory, changed through drafts, by an editor, and by both at once.
 
 use regrow_config::edit::Edit;
-use regrow_host::program::Program;
 
 use super::*;
 use crate::evidence::{self, Kind, New, Verdict};
-use crate::testing;
+use crate::testing::Repository;
 
 const TEXT: &str = "# The web server.\r\nroles = []\r\n\r\n[network]\r\npublish = [] # nothing yet\r\n\r\n[limits]\r\nmemory = \"1 GiB\"   # enough\r\n";
 
-struct Fixture {
-    _dir: tempfile::TempDir,
-    ctx: Context,
+struct Fixture(Repository);
+
+impl std::ops::Deref for Fixture {
+    type Target = Repository;
+
+    fn deref(&self) -> &Repository {
+        &self.0
+    }
 }
 
 impl Fixture {
     fn new() -> Fixture {
-        let (dir, ctx) = testing::context();
-        let f = Fixture { _dir: dir, ctx };
+        let f = Fixture(Repository::new());
         f.write("regrow.toml", "schema = 1\n");
         f.write("servers/web1/server.toml", TEXT);
         f.write("notes.txt", "one\ntwo\nthree\nfour\nfive\n");
-        f.git(&["init", "--quiet", "--initial-branch=main"]);
-        f.git(&["config", "user.name", "Ann"]);
-        f.git(&["config", "user.email", "ann@example.org"]);
         f.commit("first");
         f
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let path = self.ctx.fleet().unwrap().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-
-    fn disk(&self, path: &str) -> String {
-        String::from_utf8(std::fs::read(self.ctx.fleet().unwrap().join(path)).unwrap()).unwrap()
-    }
-
-    fn git(&self, args: &[&str]) -> String {
-        let git = Program::new("git", "git").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        let output = git.dir(self.ctx.fleet().unwrap()).args(["-c", "core.autocrlf=false"]).args(args).run().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim_end_matches('\n').to_owned()
-    }
-
-    fn commit(&self, message: &str) -> String {
-        self.git(&["add", "-A"]);
-        self.git(&["commit", "--quiet", "-m", message]);
-        self.git(&["rev-parse", "HEAD"])
     }
 
     fn head_text(&self, path: &str) -> String {

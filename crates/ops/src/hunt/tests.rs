@@ -3,25 +3,25 @@
 use std::path::Path;
 
 use regrow_config::CheckKind;
-use regrow_host::program::Program;
 
 use super::question::Suspects;
 use super::*;
 use crate::evidence::{self, Kind, New};
-use crate::testing;
+use crate::testing::Repository;
 
-struct Fixture {
-    _dir: tempfile::TempDir,
-    ctx: Context,
+struct Fixture(Repository);
+
+impl std::ops::Deref for Fixture {
+    type Target = Repository;
+
+    fn deref(&self) -> &Repository {
+        &self.0
+    }
 }
 
 impl Fixture {
     fn new() -> Fixture {
-        let (dir, ctx) = testing::context();
-        let f = Fixture { _dir: dir, ctx };
-        f.git(&["init", "--quiet", "--initial-branch=main"]);
-        f.git(&["config", "user.name", "Ann"]);
-        f.git(&["config", "user.email", "ann@example.org"]);
+        let f = Fixture(Repository::new());
         f.write(
             "regrow.toml",
             "schema = 1\n\n[archives.test]\nmirror = \"http://mirror.test/debian\"\nsuites = [\"trixie\"]\nkeyring = \"/k.gpg\"\n",
@@ -30,23 +30,9 @@ impl Fixture {
         f
     }
 
-    fn write(&self, path: &str, text: &str) {
-        let path = self.ctx.fleet().unwrap().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-
-    fn git(&self, args: &[&str]) -> String {
-        let git = Program::new("git", "git").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        let output = git.dir(self.ctx.fleet().unwrap()).args(args).run().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
     fn commit(&self, path: &str, text: &str) -> String {
         self.write(path, text);
-        self.git(&["add", "-A"]);
-        self.git(&["commit", "--quiet", "-m", text]);
-        self.git(&["rev-parse", "HEAD"])
+        self.0.commit(text)
     }
 
     fn trial(&self, revision: &str, passed: bool) {

@@ -2,53 +2,35 @@
 
 use regrow_config::KeyPath;
 use regrow_config::edit::Edit;
-use regrow_host::program::Program;
 
 use super::*;
 use crate::drafts::{Choice, Target, Wish, With};
-use crate::testing;
+use crate::testing::Repository;
 
 const TEXT: &str = "schema = 1\nroles = []\n\n# What must hold.\n[checks.front]\nhttp = \"http://localhost/\"\nstatus = 200   # fine\ntimeout = 30\n\n[limits]\nmemory = \"1 GiB\"\n";
 const SERVER: &str = "servers/web1/server.toml";
 
-struct Fixture {
-    _dir: tempfile::TempDir,
-    ctx: Context,
+struct Fixture(Repository);
+
+impl std::ops::Deref for Fixture {
+    type Target = Repository;
+
+    fn deref(&self) -> &Repository {
+        &self.0
+    }
 }
 
 impl Fixture {
     fn new() -> Fixture {
-        let (dir, ctx) = testing::context();
-        let f = Fixture { _dir: dir, ctx };
-        f.git(&["init", "--quiet", "--initial-branch=main"]);
-        f.git(&["config", "user.name", "Ann"]);
-        f.git(&["config", "user.email", "ann@example.org"]);
+        let f = Fixture(Repository::new());
         f.write("regrow.toml", "schema = 1\n");
         f.write(SERVER, TEXT);
         f.commit("first");
         f
     }
 
-    fn write(&self, path: &str, text: &str) {
-        let path = self.ctx.fleet().unwrap().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-
     fn disk(&self) -> String {
-        std::fs::read_to_string(self.ctx.fleet().unwrap().join(SERVER)).unwrap()
-    }
-
-    fn git(&self, args: &[&str]) -> String {
-        let git = Program::new("git", "git").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        let output = git.dir(self.ctx.fleet().unwrap()).args(args).run().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim_end_matches('\n').to_owned()
-    }
-
-    fn commit(&self, message: &str) -> String {
-        self.git(&["add", "-A"]);
-        self.git(&["commit", "--quiet", "-m", message]);
-        self.git(&["rev-parse", "HEAD"])
+        self.0.disk(SERVER)
     }
 
     /// A changeset that replaces a piece of the server's text.

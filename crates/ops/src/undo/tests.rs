@@ -2,38 +2,29 @@
 
 use regrow_config::Files;
 use regrow_config::edit::Edit;
-use regrow_host::program::Program;
 
 use super::*;
 use crate::accounts::Role;
 use crate::drafts::{self, Edited, Outcome, Target, Wish};
-use crate::testing;
+use crate::testing::Repository;
 
-struct Fixture {
-    _dir: tempfile::TempDir,
-    ctx: Context,
+struct Fixture(Repository);
+
+impl std::ops::Deref for Fixture {
+    type Target = Repository;
+
+    fn deref(&self) -> &Repository {
+        &self.0
+    }
 }
 
 impl Fixture {
     fn new() -> Fixture {
-        let (dir, ctx) = testing::context();
-        let f = Fixture { _dir: dir, ctx };
-        let fleet = f.ctx.fleet().unwrap();
-        std::fs::create_dir_all(fleet.join("servers/web1")).unwrap();
-        std::fs::write(fleet.join("regrow.toml"), "schema = 1\n").unwrap();
-        std::fs::write(fleet.join("servers/web1/server.toml"), "schema = 1\n[limits]\nmemory = \"1 GiB\"\n").unwrap();
-        f.git(&["init", "--quiet", "--initial-branch=main"]);
-        f.git(&["config", "user.name", "Ann"]);
-        f.git(&["config", "user.email", "ann@example.org"]);
-        f.git(&["add", "-A"]);
-        f.git(&["commit", "--quiet", "-m", "Begin"]);
+        let f = Fixture(Repository::new());
+        f.write("regrow.toml", "schema = 1\n");
+        f.write("servers/web1/server.toml", "schema = 1\n[limits]\nmemory = \"1 GiB\"\n");
+        f.commit("Begin");
         f
-    }
-
-    fn git(&self, args: &[&str]) -> String {
-        let git = Program::new("git", "git").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        let output = git.dir(self.ctx.fleet().unwrap()).args(args).run().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
     fn edit(&self, draft: &str, key: &str, value: &str) {

@@ -110,7 +110,10 @@ fn two_culprits_among_a_hundred_changesets_are_named_by_booting_beside_the_onlin
 
     // A check that no revision has in its text; all that was learned is in the record, none of it in history.
     let given = ["bisect", "web1", "--run", "! grep -q plenty /etc/postgresql/17/main/conf.d/tuning.conf"];
-    let given = [&given[..], &["--good", "HEAD~101", "--no-proposal"]].concat();
+    // The page's proposal is the one changeset after the hundred.
+    let at = |n: u64| format!("HEAD~{}", CHANGESETS + 1 - n);
+    let (good, bad) = (at(database.saturating_sub(5)), at((database + 3).min(CHANGESETS)));
+    let given = [&given[..], &["--good", &good, "--bad", &bad, "--no-proposal"]].concat();
     let found = real.json(&given);
     assert_eq!(found["culprit"], culprits.1, "{found:#}");
     let again = real.json(&given);

@@ -1,43 +1,36 @@
 //! Results in the record and in the notes of two homes over one repository.
 
-use regrow_host::program::Program;
-
 use super::*;
 use crate::context::{Clock, Setup};
 use crate::evidence::{New, of_revisions, record};
-use crate::testing;
+use crate::testing::Repository;
 
 struct Fixture {
-    dir: tempfile::TempDir,
-    ctx: Context,
+    repository: Repository,
     head: String,
+}
+
+impl std::ops::Deref for Fixture {
+    type Target = Repository;
+
+    fn deref(&self) -> &Repository {
+        &self.repository
+    }
 }
 
 impl Fixture {
     fn new() -> Fixture {
-        let (dir, ctx) = testing::context();
-        std::fs::write(ctx.fleet().unwrap().join("regrow.toml"), "schema = 1\n").unwrap();
-        let mut f = Fixture { dir, ctx, head: String::new() };
-        f.git(&["init", "--quiet", "--initial-branch=main"]);
-        f.git(&["config", "user.name", "Ann"]);
-        f.git(&["config", "user.email", "ann@example.org"]);
-        f.git(&["add", "-A"]);
-        f.git(&["commit", "--quiet", "-m", "Begin"]);
-        f.head = f.git(&["rev-parse", "HEAD"]);
-        f
-    }
-
-    fn git(&self, args: &[&str]) -> String {
-        let git = Program::new("git", "git").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        let output = git.dir(self.ctx.fleet().unwrap()).args(args).run().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+        let repository = Repository::new();
+        repository.write("regrow.toml", "schema = 1\n");
+        let head = repository.commit("Begin");
+        Fixture { repository, head }
     }
 
     /// The same fleet with another home.
     fn elsewhere(&self) -> Context {
         Context::new(Setup {
             fleet: Some(self.ctx.fleet().unwrap().to_owned()),
-            home: self.dir.path().join("other-home"),
+            home: self.ctx.fleet().unwrap().with_file_name("other-home"),
             actor: "bob".to_owned(),
             program: "/nonexistent/regrow".into(),
             clock: Clock::Fixed("2026-01-03T03:04:05Z".parse().unwrap()),
