@@ -116,6 +116,10 @@ pub(super) fn set(text: &str, entry: &Entry, key: &KeyPath, literal: &str, wante
             steps.step(&patch);
         }
     }
+    // On one line nothing is left that was worth keeping: then it becomes the very literal that was asked for.
+    if !steps.now[Array::find(&steps.now, key)?.value].contains('\n') {
+        return None;
+    }
     let owned = [entry.value.clone()];
     certify(text, &steps.all, key, Change::Put(Plain::Array(wanted.clone())), &owned).ok()?;
     Some(steps.all)

@@ -215,9 +215,15 @@ fn transfer(text: &str, units: &[Range<usize>], at: usize, blank: Option<&str>) 
         }
         edits.push((cut(text, unit, blank.is_some()), String::new()));
     }
-    let new = match (at == text.len(), blank) {
+    // Where a unit is cut from an open end, the place right before it is the end.
+    let cut_from_end = units.last().filter(|unit| open_end && unit.end == text.len());
+    let tail = cut_from_end.map(|unit| cut(text, unit, blank.is_some()).start).filter(|start| *start <= at);
+    let new = match (at == text.len() || tail.is_some(), blank) {
         (true, blank) => {
-            let lead = format!("{}{}", if open_end { end } else { "" }, blank.unwrap_or_default());
+            let lead = match tail {
+                Some(start) if start <= first(text) => String::new(),
+                _ => format!("{}{}", if open_end { end } else { "" }, blank.unwrap_or_default()),
+            };
             if open_end {
                 block.truncate(block.trim_end_matches(['\r', '\n']).len());
             }

@@ -149,6 +149,7 @@ fn keys_and_tables_move_with_their_comments() {
         ("a = 1\nb = 2", last("a"), "b = 2\na = 1"),
         ("a = 1\r\nb = 2", last("a"), "b = 2\r\na = 1"),
         ("a = 1 # a\r\n\r\nb = 2", put("b", "a"), "b = 2\r\na = 1 # a"),
+        ("a.x = 1\nb = 2\na.y = 3", last("a"), "b = 2\na.x = 1\na.y = 3"),
         ("a = 1\nb = 2\n", put("a", "b"), "a = 1\nb = 2\n"),
         ("p = { a = 1, b = 2, c = 3 }\n", put("p.c", "a"), "p = { c = 3, a = 1, b = 2 }\n"),
         (tables, put("b", "a"), "# about b\n[b]\ny = 1\n# end of b\n\n[a]\nx = 1\n\n# standing\n\n[c]\nz = 1\n"),
@@ -238,6 +239,14 @@ fn changes_are_told_in_the_order_of_the_new_text() {
         .collect();
     assert_eq!(told, ["c 3@3 -", "d - 4@2", "b.y - 2@4", "t.k [1]@6 [ 1, 2 ]@7"]);
     assert!(key_changes("[a]\nx = 1\n", "a = { x = 1 } # other form\n").is_empty());
+}
+
+#[test]
+fn an_array_that_keeps_none_of_its_lines_becomes_what_was_asked_for() {
+    all(&[
+        ("x = ['it', [\n  \"a\", # first\n]]\n", set("x", "[\"it\"]"), "x = [\"it\"]\n"),
+        ("x = [\n  'it', # stays\n  'b',\n]\n", set("x", "[\"it\"]"), "x = [\n  'it', # stays\n]\n"),
+    ]);
 }
 
 /// No specification allows it, but the parser takes it.
