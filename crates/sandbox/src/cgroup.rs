@@ -360,11 +360,12 @@ fn below(dir: &Path) -> Result<Vec<PathBuf>> {
 
 /// Removes the directories of a group, deepest first; the kernel's files in them go with them.
 fn remove_tree(dir: &Path) -> Result<()> {
-    for child in below(dir)? {
-        remove_tree(&child)?;
-    }
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let deadline = Instant::now() + Duration::from_secs(10);
     loop {
+        // Each time: what was dying may have made another one.
+        for child in below(dir)? {
+            remove_tree(&child)?;
+        }
         match std::fs::remove_dir(dir) {
             Ok(()) => return Ok(()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),

@@ -90,6 +90,12 @@ fn two_culprits_among_a_hundred_changesets_are_named_by_booting_beside_the_onlin
     let found = real.json(&["bisect", "web1", "--check", "front"]);
     held(&found, &culprits.0);
     assert_eq!(found["found"]["subject"], format!("Change {page}"));
+    assert_eq!(online(&real), before, "the online server was never touched");
+    assert!(real.http().unwrap().1.contains("grown from text"));
+    // The rest takes minutes.
+    if std::env::var_os("REGROW_TEST_ALL").is_none() {
+        return;
+    }
     real.ok(&["draft", "land", found["proposal"]["draft"].as_str().unwrap(), "-m", "Take the page back"]);
 
     // Killed in the middle, a hunt goes on with what it has learned.
@@ -120,5 +126,4 @@ fn two_culprits_among_a_hundred_changesets_are_named_by_booting_beside_the_onlin
     assert_eq!((&again["culprit"], again["boots"].as_u64()), (&found["culprit"], Some(0)), "{again:#}");
 
     assert_eq!(online(&real), before, "the online server was never touched");
-    assert!(real.http().unwrap().1.contains("grown from text"));
 }
