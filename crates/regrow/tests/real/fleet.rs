@@ -149,6 +149,7 @@ impl Real {
 impl Drop for Real {
     fn drop(&mut self) {
         // Nothing of a test outlives it, also when it failed.
+        let _ = self.command(&["trial", "web1", "--stop"]).output();
         let _ = self.command(&["stop", "web1"]).output();
     }
 }
