@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::identity::{self, Identity};
 use crate::import::{Import, NewCommit};
 use crate::locks;
+use crate::refs::is_full_id;
 use crate::repo::Repo;
 use crate::{PathChange, log};
 
@@ -51,6 +52,29 @@ pub struct DraftRef {
     pub data: serde_json::Value,
     /// The fleet's files that differ from the base, sorted.
     pub paths: Vec<PathChange>,
+}
+
+impl DraftRef {
+    /// A change of this draft as it is: other data, and these files over its own.
+    pub fn change<'a>(
+        &'a self,
+        at: Timestamp,
+        data: &'a serde_json::Value,
+        files: &'a BTreeMap<String, Option<Vec<u8>>>,
+    ) -> DraftChange<'a> {
+        DraftChange {
+            id: &self.id,
+            expected: Some(&self.tip),
+            base: &self.base,
+            files_of: &self.tip,
+            title: &self.title,
+            owner: &self.owner,
+            created: self.created,
+            at,
+            data,
+            files,
+        }
+    }
 }
 
 /// What a draft is to be after a change.
@@ -103,10 +127,6 @@ impl Data {
         let json = message.lines().rev().find_map(|line| line.strip_prefix(DATA))?;
         serde_json::from_str(json).ok()
     }
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
 }
 
 /// Whether a text can be a draft's id: letters, digits, `-` and `_`, at most 40, and not the name of the edits on disk.
@@ -199,8 +219,7 @@ impl Repo {
 
     /// What a draft was before a change, by its tip of then; `None` if it was forgotten since.
     pub fn kept_draft(&self, tip: &str) -> Result<Option<DraftRef>> {
-        let plain = tip.len() >= 40 && tip.bytes().all(|b| b.is_ascii_hexdigit());
-        Ok(if plain { self.draft_refs(&format!("{KEPT_TIPS}{tip}"))?.pop() } else { None })
+        Ok(if is_full_id(tip) { self.draft_refs(&format!("{KEPT_TIPS}{tip}"))?.pop() } else { None })
     }
 
     /// Forgets earlier tips of drafts that were made longer ago than [`KEPT`]; says how many.
@@ -255,18 +274,8 @@ impl Repo {
 
     /// The same draft with another time.
     fn again(&self, draft: &DraftRef, at: Timestamp) -> Result<String> {
-        let change = DraftChange {
-            id: &draft.id,
-            expected: None,
-            base: &draft.base,
-            files_of: &draft.tip,
-            title: &draft.title,
-            owner: &draft.owner,
-            created: draft.created,
-            at,
-            data: &draft.data,
-            files: &BTreeMap::new(),
-        };
+        let files = BTreeMap::new();
+        let change = DraftChange { expected: None, ..draft.change(at, &draft.data, &files) };
         make(Import::start(self)?, &change, &[])
     }
 
@@ -275,9 +284,15 @@ impl Repo {
         let moved = self.swap_refs(lines, "regrow: draft")?;
         match moved {
             None => Ok(()),
-            Some(_) if self.draft_refs(&format!("{DRAFTS}{id}"))?.is_empty() => Err(Error::NoDraft(id.to_owned())),
-            Some(failed) if failed.stderr.contains("cannot lock ref") => Err(Error::DraftMoved(id.to_owned())),
-            Some(failed) => Err(Error::of_git(&self.call(&["update-ref", "--stdin"]), &failed, &self.git_dir)),
+            Some(failed) => {
+                let told = Error::of_git(&self.call(&["update-ref", "--stdin"]), &failed, &self.git_dir);
+                let raced = matches!(told, Error::Program(_)) && failed.stderr.contains("cannot lock ref");
+                Err(match raced {
+                    false => told,
+                    true if self.draft_refs(&format!("{DRAFTS}{id}"))?.is_empty() => Error::NoDraft(id.to_owned()),
+                    true => Error::DraftMoved(id.to_owned()),
+                })
+            }
         }
     }
 
@@ -325,7 +340,7 @@ impl Repo {
     }
 
     fn draft_refs(&self, below: &str) -> Result<Vec<DraftRef>> {
-        if !self.may_have(below) {
+        if !self.may_have_refs(below) {
             return Ok(Vec::new());
         }
         let format = "--format=%(refname)%00%(objectname)%00%(parent)%00%(committerdate:unix)%00%(contents)%00";
@@ -342,21 +357,6 @@ impl Repo {
             }
         }
         Ok(drafts)
-    }
-
-    /// Whether there can be a ref of this name, or below it: most pages ask for drafts where there are none, and git need
-    /// not be started for that.
-    fn may_have(&self, below: &str) -> bool {
-        if ["commondir", "reftable"].iter().any(|name| self.git_dir.join(name).exists()) {
-            // Refs are kept elsewhere, or otherwise.
-            return true;
-        }
-        let path = self.git_dir.join(below);
-        let loose = match std::fs::read_dir(&path) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(_) => path.exists(),
-        };
-        loose || std::fs::read(self.git_dir.join("packed-refs")).is_ok_and(|packed| contains(&packed, below.as_bytes()))
     }
 
     /// Fills in what differs from the base, for all drafts at once.

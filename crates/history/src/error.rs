@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use regrow_host::{FsError, program};
 
+use crate::refs::is_full_id;
+
 /// The result of an operation on the history.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -108,8 +110,7 @@ impl Error {
         } else if has(&["Read-only file system"]) {
             std::io::ErrorKind::ReadOnlyFilesystem
         } else if has(&["Not a valid commit", "unable to read", "promisor remote", "bad object"]) {
-            let is_id = |word: &&str| word.len() >= 40 && word.bytes().all(|b| b.is_ascii_hexdigit());
-            let lost = said.split(|c: char| !c.is_ascii_alphanumeric()).find(is_id);
+            let lost = said.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| is_full_id(word));
             return Error::Missing(lost.unwrap_or("all of its files").to_owned());
         } else {
             return program.failed(output).into();

@@ -187,31 +187,6 @@ fn is_below(path: &str, below: &[&str]) -> bool {
 /// How many commits git is told not to go beyond: more make a long command line, fewer only make it tell what is known.
 const MOST_TIPS: usize = 16;
 
-impl Repo {
-    /// The full id of the commit where HEAD is, read from git's files where they say it plainly; `None` before the first
-    /// commit.
-    ///
-    /// # Errors
-    /// If git, asked for the rest, cannot answer.
-    pub fn tip(&self) -> Result<Option<String>> {
-        let is_id = |text: &str| matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
-        let read = |name: &str| {
-            let text = std::fs::read_to_string(self.git_dir.join(name)).ok()?;
-            Some(text.trim_end().to_owned())
-        };
-        let plain = read("HEAD").and_then(|head| match head.strip_prefix("ref: ") {
-            None => Some(head),
-            // In a work tree that shares the branches of another, git knows where they are.
-            Some(branch) if branch.starts_with("refs/heads/") && !branch.contains("..") => read(branch),
-            Some(_) => None,
-        });
-        match plain.filter(|id| is_id(id)) {
-            Some(id) => Ok(Some(id)),
-            None => Ok(self.head()?.commit),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use regrow_host::program::Program;

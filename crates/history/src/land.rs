@@ -66,6 +66,13 @@ pub struct Landing<'a> {
     pub draft: Option<(&'a str, &'a str)>,
 }
 
+impl<'a> Landing<'a> {
+    /// A changeset by whom git's configuration says, that neither merges nor lands a draft.
+    pub fn new(changes: &'a [Change], message: &'a str, head: &'a Head, at: Timestamp) -> Landing<'a> {
+        Landing { changes, message, head, at, author: None, merges: None, draft: None }
+    }
+}
+
 /// What landed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Landed {

@@ -77,11 +77,6 @@ impl Repo {
         Ok(String::from_utf8_lossy(&output).lines().map(str::to_owned).collect())
     }
 
-    /// The newest commit that both of two commits came from, if there is one.
-    pub fn fork(&self, a: &str, b: &str) -> Result<Option<String>> {
-        self.git.maybe(["merge-base", a, b])
-    }
-
     /// The commit that last touched a line (from 1) of a fleet's file as `revision` has it.
     pub fn blame(&self, revision: &str, path: &str, line: usize) -> Result<Option<String>> {
         let lines = format!("{line},{line}");
@@ -151,6 +146,14 @@ const NO_MESSAGE: &str = "(no message)";
 const MOST_SUBJECT: usize = 400;
 const MOST_BODY: usize = 64 << 10;
 
+/// The first line of a commit's message, and the rest; neither is longer than anybody reads.
+pub(crate) fn subject_and_body(message: &str) -> (String, String) {
+    let message = message.trim();
+    let (subject, body) = message.split_once('\n').unwrap_or((message, ""));
+    let subject = if subject.trim().is_empty() { NO_MESSAGE } else { subject.trim() };
+    (clipped(subject, MOST_SUBJECT), clipped(body.trim(), MOST_BODY))
+}
+
 /// At most so many bytes, ending at a character.
 fn clipped(text: &str, most: usize) -> String {
     match text.char_indices().map(|(at, _)| at).take_while(|at| *at <= most).last() {
@@ -186,17 +189,15 @@ fn parse(output: &[u8], prefix: &str) -> Option<Vec<Changeset>> {
             let mut next = || fields.next();
             let (revision, parents, author, email, at, message) =
                 (next()?, next()?, next()?, next()?, next()?, next()?);
-            let message = message.trim_end_matches('\u{3}').trim();
-            let (subject, body) = message.split_once('\n').unwrap_or((message, ""));
-            let subject = if subject.trim().is_empty() { NO_MESSAGE } else { subject.trim() };
+            let (subject, body) = subject_and_body(message.trim_end_matches('\u{3}'));
             changesets.push(Changeset {
                 revision: revision.to_owned(),
                 parents: parents.split_whitespace().map(str::to_owned).collect(),
                 author: author.to_owned(),
                 email: email.to_owned(),
                 at: Timestamp::from_second(at.parse().ok()?).ok()?,
-                subject: clipped(subject, MOST_SUBJECT),
-                body: clipped(body.trim(), MOST_BODY),
+                subject,
+                body,
                 paths: Vec::new(),
             });
         }

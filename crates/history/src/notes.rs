@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use crate::error::{Error, Result};
 use crate::identity;
 use crate::import::{Import, NewCommit};
+use crate::refs::{Plain, is_full_id};
 use crate::repo::Repo;
 
 /// Where they are.
@@ -35,21 +36,11 @@ pub enum NotesMerged {
 impl Repo {
     /// Where the notes are now; `None` if there are none.
     pub fn notes_tip(&self) -> Result<Option<String>> {
-        let common = match std::fs::read_to_string(self.git_dir.join("commondir")) {
-            Ok(text) => self.git_dir.join(text.trim_end()),
-            Err(_) => self.git_dir.clone(),
-        };
-        // Every page asks: where refs are plain files, no git is started for it.
-        if let Ok(text) = std::fs::read_to_string(common.join(NOTES))
-            && is_id(text.trim_end())
-        {
-            return Ok(Some(text.trim_end().to_owned()));
+        match self.plain_ref(NOTES) {
+            Plain::At(id) => Ok(Some(id)),
+            Plain::Absent => Ok(None),
+            Plain::Ask => self.commit_of(NOTES),
         }
-        let packed = std::fs::read_to_string(common.join("packed-refs")).unwrap_or_default();
-        if !packed.contains(NOTES) && !common.join("reftable").exists() {
-            return Ok(None);
-        }
-        self.commit_of(NOTES)
     }
 
     /// The commit of a full ref, if there is one.
@@ -119,7 +110,7 @@ impl Repo {
     fn write_notes(&self, notes: &Notes, old: Option<&str>, merges: Option<&str>, at: Timestamp) -> Result<bool> {
         let mut import = Import::start(self)?;
         let mut files = Vec::new();
-        for (commit, lines) in notes.iter().filter(|(commit, _)| is_id(commit)) {
+        for (commit, lines) in notes.iter().filter(|(commit, _)| is_full_id(commit)) {
             let there = old.and_then(|old| self.note_place(old, commit));
             let before = match &there {
                 // What is no text is somebody else's: it is not replaced.
@@ -174,7 +165,7 @@ impl Repo {
 
     /// Path and blob of the note about a commit, at whatever depth it lies.
     fn note_place(&self, tip: &str, commit: &str) -> Option<(String, String)> {
-        if !is_id(commit) {
+        if !is_full_id(commit) {
             return None;
         }
         let tree = self.at(tip);
@@ -206,16 +197,12 @@ impl Repo {
             let line = String::from_utf8_lossy(line);
             let Some((fields, path)) = line.split_once('\t') else { continue };
             let commit = path.replace('/', "");
-            if let Some(blob) = fields.split(' ').nth(2).filter(|_| is_id(&commit)) {
+            if let Some(blob) = fields.split(' ').nth(2).filter(|_| is_full_id(&commit)) {
                 blobs.insert(commit, blob.to_owned());
             }
         }
         Ok(blobs)
     }
-}
-
-fn is_id(commit: &str) -> bool {
-    matches!(commit.len(), 40 | 64) && commit.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use regrow_host::program::Program;
 use crate::error::{Error, Result};
 use crate::git::Git;
 use crate::land;
+use crate::refs;
 use crate::revision::{Objects, Revision};
 
 /// A fleet's repository. Opening one finishes a landing that was interrupted.
@@ -96,14 +97,7 @@ impl Repo {
     /// The full commit id of a revision in git's words: an id or its beginning, a branch, a tag, `HEAD~2`…
     pub fn resolve(&self, revision: &str) -> Result<String> {
         let none = || Error::NoRevision(revision.to_owned());
-        // Never an option, never a range, never a path.
-        if revision.is_empty()
-            || revision.starts_with('-')
-            || revision.contains("..")
-            || revision.contains(['\n', '\0'])
-        {
-            return Err(none());
-        }
+        refs::check_name(revision)?;
         let found = self.git.maybe(["rev-parse", "--verify", "--quiet", &format!("{revision}^{{commit}}")])?;
         if let Some(found) = found {
             return Ok(found);
@@ -132,7 +126,7 @@ impl Repo {
     pub fn in_head(&self, commits: &BTreeSet<&str>) -> Result<BTreeSet<String>> {
         /// Up to so many are asked for one by one.
         const FEW: usize = 4;
-        let ids = commits.iter().filter(|c| c.len() >= 40 && c.bytes().all(|b| b.is_ascii_hexdigit()));
+        let ids = commits.iter().filter(|c| refs::is_full_id(c));
         if commits.len() <= FEW {
             let mut found = BTreeSet::new();
             for commit in ids {
@@ -233,11 +227,6 @@ impl Repo {
     /// Whether git has such a command for merging in this clone.
     pub fn has_merge_driver(&self, driver: &str) -> Result<bool> {
         Ok(self.git.maybe(["config", "--local", "--get", &format!("merge.{driver}.driver")])?.is_some())
-    }
-
-    /// The fleet's path in the repository: empty, or ending with '/'.
-    pub fn prefix_in_repository(&self) -> &str {
-        &self.prefix
     }
 
     pub(crate) fn call(&self, args: &[&str]) -> Program {

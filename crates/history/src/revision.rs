@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use regrow_config::{Entry, Files, Kind};
 use regrow_host::FsError;
 
+use crate::refs::is_full_id;
 use crate::repo::Repo;
 
 /// The files of one commit, below the fleet's directory.
@@ -75,9 +76,8 @@ impl Revision {
 
     /// The bytes of a file by its object id; `None` if git has no such file.
     pub fn bytes_of(&self, id: &str) -> Option<Vec<u8>> {
-        let plain = id.len() >= 40 && id.bytes().all(|b| b.is_ascii_hexdigit());
         let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
-        let (kind, bytes) = plain.then(|| objects.read(&self.repo, id).ok()).flatten()?;
+        let (kind, bytes) = is_full_id(id).then(|| objects.read(&self.repo, id).ok()).flatten()?;
         (kind == "blob").then_some(bytes)
     }
 

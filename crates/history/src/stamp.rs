@@ -19,10 +19,7 @@ impl Repo {
     /// or cannot be looked at.
     pub fn stamp(&self) -> Option<u64> {
         let mut stamp = Stamp { hash: DefaultHasher::new(), newest: 0 };
-        let common = match std::fs::read_to_string(self.git_dir.join("commondir")) {
-            Ok(text) => self.git_dir.join(text.trim_end()),
-            Err(_) => self.git_dir.clone(),
-        };
+        let common = self.common_dir();
         let head = std::fs::read_to_string(self.git_dir.join("HEAD")).ok()?;
         head.hash(&mut stamp.hash);
         if let Some(branch) = head.strip_prefix("ref: ") {

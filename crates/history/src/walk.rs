@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::log::subject_and_body;
+use crate::refs::{check_name, is_full_id};
 use crate::repo::Repo;
 use crate::revision::{DIR, FORMAT, Objects, TreeEntry};
 
@@ -62,13 +64,7 @@ impl Repo {
     /// # Errors
     /// [`Error::NoRevision`], [`Error::Unborn`]; [`Error::Missing`] if only its id is known here.
     pub fn commit(&self, revision: &str) -> Result<Commit> {
-        if revision.is_empty()
-            || revision.starts_with('-')
-            || revision.contains("..")
-            || revision.contains(['\n', '\0'])
-        {
-            return Err(Error::NoRevision(revision.to_owned()));
-        }
+        check_name(revision)?;
         let asked = {
             let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
             objects.find(self, &format!("{revision}^{{commit}}"))
@@ -76,13 +72,10 @@ impl Repo {
         match asked {
             Ok((id, _, bytes)) => parse(&id, &bytes).ok_or(Error::Answer("git cat-file")),
             // A name that means nothing, or a commit that is not here: which, this tells.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let full = matches!(revision.len(), 40 | 64) && revision.bytes().all(|b| b.is_ascii_hexdigit());
-                match full && self.is_shallow() {
-                    true => Err(Error::Missing(revision.to_owned())),
-                    false => Err(self.resolve(revision).err().unwrap_or_else(|| Error::Missing(revision.to_owned()))),
-                }
-            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match is_full_id(revision) && self.is_shallow() {
+                true => Err(Error::Missing(revision.to_owned())),
+                false => Err(self.resolve(revision).err().unwrap_or_else(|| Error::Missing(revision.to_owned()))),
+            },
             Err(e) => Err(self.unread(revision, e)),
         }
     }
@@ -90,8 +83,7 @@ impl Repo {
     /// The commits that `to` has and `from` has not, along first parents, the newest first.
     pub fn range(&self, from: &str, to: &str) -> Result<Vec<String>> {
         let (from, to) = (self.resolve(from)?, self.resolve(to)?);
-        let text = self.git.text(["rev-list", "--first-parent", &to, &format!("^{from}"), "--"])?;
-        Ok(text.lines().map(str::to_owned).collect())
+        self.line(Some(&from), &to)
     }
 
     /// Full ids so that none comes before a descendant of it: the newest first.
@@ -198,14 +190,13 @@ fn parse(id: &str, bytes: &[u8]) -> Option<Commit> {
     let (who, when) = author?.rsplit_once('>')?;
     let name = who.split_once('<').map_or(who, |(name, _)| name).trim();
     let seconds: i64 = when.split_whitespace().next()?.parse().ok()?;
-    let message = message.trim();
-    let (subject, body) = message.split_once('\n').unwrap_or((message, ""));
+    let (subject, body) = subject_and_body(message);
     Some(Commit {
         id: id.to_owned(),
         parents,
         author: name.to_owned(),
         at: Timestamp::from_second(seconds).ok()?,
-        subject: subject.trim().to_owned(),
-        body: body.trim().to_owned(),
+        subject,
+        body,
     })
 }

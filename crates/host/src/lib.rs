@@ -8,11 +8,13 @@
 //! * [`program`]: other programs run without a shell, in a fixed environment.
 //! * [`progress`]: what long work tells whoever is looking.
 //! * [`cancel`]: the wish to stop, from Ctrl-C or a page.
+//! * [`words`]: how numbers are said.
 
 pub mod cancel;
 pub mod fs;
 pub mod lock;
 pub mod program;
 pub mod progress;
+pub mod words;
 
 pub use fs::Error as FsError;

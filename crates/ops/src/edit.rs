@@ -111,15 +111,7 @@ fn edit(ctx: &Context, server: &str, key: &str, edit: Edit<'_>, message: &str) -
         changes.push(change);
         report.lock = Some(lock);
     }
-    match repo.land(&Landing {
-        changes: &changes,
-        message,
-        head: &head,
-        at: ctx.now(),
-        author: None,
-        merges: None,
-        draft: None,
-    }) {
+    match repo.land(&Landing::new(&changes, message, &head, ctx.now())) {
         Ok(landed) => {
             // The key and not the value: that is in git, where whoever may read it finds it.
             let done = if matches!(edit, Edit::Set(_)) { "set" } else { "unset" };

@@ -3,7 +3,7 @@
 //! | code | meaning | made of |
 //! | --- | --- | --- |
 //! | 1 | the answer is no | never an error: a report whose [`crate::Answer::is_yes`] is false; and [`Error::No`] where there is nothing to report |
-//! | 2 | the person's mistake | [`Error::Diagnostics`], [`Error::Mistake`] and what lower crates say about the text |
+//! | 2 | the person's mistake | [`Error::Diagnostics`], [`Error::Mistake`], [`Error::Unchanged`] and what lower crates say about the text |
 //! | 3 | the surroundings | everything else: files, programs, network, privileges |
 //! | 130 | stopped on request | [`Error::Cancelled`] |
 //!
@@ -53,6 +53,14 @@ pub enum Error {
         message: String,
         /// What to do now.
         help: Option<String>,
+    },
+    /// What was asked for is so already: nothing would change.
+    #[error("{message}")]
+    Unchanged {
+        /// What would not change.
+        message: String,
+        /// What to do now.
+        help: String,
     },
     /// The answer is no and there is nothing more to report.
     #[error("{message}")]
@@ -156,6 +164,11 @@ impl Error {
         Error::Mistake { message: message.into(), help: Some(help.into()) }
     }
 
+    /// Nothing would change, with what to do instead.
+    pub fn unchanged(message: impl Into<String>, help: impl Into<String>) -> Error {
+        Error::Unchanged { message: message.into(), help: help.into() }
+    }
+
     /// A lack of the surroundings, with the way out.
     pub fn surroundings(message: impl Into<String>, help: impl Into<String>) -> Error {
         Error::Surroundings { message: message.into(), help: Some(help.into()) }
@@ -165,7 +178,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::No { .. } => 1,
-            Error::Diagnostics(_) | Error::Mistake { .. } => 2,
+            Error::Diagnostics(_) | Error::Mistake { .. } | Error::Unchanged { .. } => 2,
             Error::Cancelled => 130,
             Error::Edit(_) => 2,
             Error::History(e) if e.is_mistake() => 2,
@@ -201,6 +214,7 @@ impl Error {
         match self {
             Error::Diagnostics(_) => "diagnostics",
             Error::Mistake { .. } => "mistake",
+            Error::Unchanged { .. } => "unchanged",
             Error::No { .. } => "no",
             Error::Surroundings { .. } => "surroundings",
             Error::Busy { .. } => "busy",
@@ -228,6 +242,7 @@ impl Error {
             {
                 help.clone()
             }
+            Error::Unchanged { help, .. } => Some(help.clone()),
             Error::Busy { .. } => Some("wait until it has ended; `regrow status` shows what is going on".to_owned()),
             Error::Database { path, .. } => Some(format!(
                 "delete {} to start a new one: only the history of work is lost, no server and no text",

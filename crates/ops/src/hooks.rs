@@ -59,7 +59,7 @@ pub fn hooks(ctx: &Context, wish: Wish) -> Result<HooksReport> {
     let done = match wish {
         Wish::List => None,
         Wish::Install => {
-            let fleet = repo.prefix_in_repository();
+            let fleet = repo.prefix();
             let place =
                 if fleet.is_empty() { String::new() } else { format!(" --fleet {}", merge_driver::quoted(fleet)) };
             let command = format!("exec {} check{place}", merge_driver::spoken(ctx.program()));

@@ -73,15 +73,7 @@ pub fn init(ctx: &Context, dir: &Path, mirror: Option<&str>, suite: Option<&str>
     let changes: Vec<Change> =
         texts.map(|(path, text)| Change::new(path, None, Some(text.as_bytes().to_vec()))).collect();
     let message = format!("Begin with the example server {}", example::SERVER);
-    let landed = repo.land(&Landing {
-        changes: &changes,
-        message: &message,
-        head: &repo.head()?,
-        at: ctx.now(),
-        author: None,
-        merges: None,
-        draft: None,
-    })?;
+    let landed = repo.land(&Landing::new(&changes, &message, &repo.head()?, ctx.now()))?;
     let merging = merge_driver::install(ctx, &repo)?;
     let used = |a: &Archive| UsedArchive { mirror: a.mirror.clone(), suites: a.suites.clone() };
     Ok(InitReport {

@@ -10,6 +10,7 @@ use regrow_archive::Archive;
 use regrow_config::{Fleet, LockFile, Server};
 use regrow_history::{Change, Landing};
 use regrow_host::fs;
+use regrow_host::words::count;
 use serde::Serialize;
 
 use crate::Answer;
@@ -175,15 +176,7 @@ fn write(
     }
     let changes = [Change::new(&report.file, before, Some(after))];
     let message = message(server, report);
-    match repo.land(&Landing {
-        changes: &changes,
-        message: &message,
-        head: &head,
-        at: ctx.now(),
-        author: None,
-        merges: None,
-        draft: None,
-    }) {
+    match repo.land(&Landing::new(&changes, &message, &head, ctx.now())) {
         Ok(landed) => {
             let words = format!("landed a new lock of {server}: {}", summary(report));
             let way = Way::Landed { revision: landed.revision.clone() };
@@ -219,7 +212,7 @@ pub fn summary(report: &LockReport) -> String {
     let counts =
         [(report.added.len(), "added"), (report.removed.len(), "removed"), (report.upgraded.len(), "upgraded")];
     let parts: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    let packages = if report.packages == 1 { "1 package".to_owned() } else { format!("{} packages", report.packages) };
+    let packages = count(report.packages, "package", "packages");
     if parts.is_empty() { packages } else { format!("{packages} ({})", parts.join(", ")) }
 }
 

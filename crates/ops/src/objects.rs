@@ -91,7 +91,9 @@ pub fn view(ctx: &Context, server: &str, draft: Option<&str>) -> Result<View> {
     let main = at_commit(ctx, &repo, &head, server)?;
     let runs = match &running {
         // A revision of another fleet, or one that is gone.
-        Some(revision) if is_commit(revision) => at_commit(ctx, &repo, revision, server).ok().filter(|o| o.exists),
+        Some(revision) if regrow_history::is_full_id(revision) => {
+            at_commit(ctx, &repo, revision, server).ok().filter(|o| o.exists)
+        }
         _ => None,
     };
     let dirty = || now.revision(Some(server)).edited;
@@ -163,10 +165,6 @@ fn running(ctx: &Context, server: &str) -> Result<Option<String>> {
 
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-}
-
-fn is_commit(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// What one changeset did to a file, key by key.

@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 
 use regrow_config::{DiskFiles, Files};
-use regrow_history::{DraftChange, Head, Landing, NOTES, NotesMerged, Pushed, Repo, State, Upstream};
+use regrow_history::{Head, Landing, NOTES, NotesMerged, Pushed, Repo, State, Upstream};
 use regrow_host::progress;
+use regrow_host::words::count;
 use serde::Serialize;
 
 use crate::Answer;
@@ -221,15 +222,7 @@ fn forward(ctx: &Context, repo: &Repo, head: &Head, theirs: &str, report: &mut P
             report.outcome = Pulled::Conflicts;
             return Ok(());
         }
-        let landing = Landing {
-            changes: &changes,
-            message: "pull",
-            head,
-            at: ctx.now(),
-            author: None,
-            merges: None,
-            draft: None,
-        };
+        let landing = Landing::new(&changes, "pull", head, ctx.now());
         repo.forward(&landing, theirs)?;
         let edited = changes.iter().filter(|c| c.committed != c.on_disk);
         report.still_edited = edited.map(|c| c.path.clone()).collect();
@@ -240,7 +233,7 @@ fn forward(ctx: &Context, repo: &Repo, head: &Head, theirs: &str, report: &mut P
 }
 
 fn changesets(n: usize) -> String {
-    if n == 1 { "1 changeset".to_owned() } else { format!("{n} changesets") }
+    count(n, "changeset", "changesets")
 }
 
 /// Merges what was done there and here since, by a draft that lands at once if nothing is to be decided.
@@ -305,7 +298,7 @@ fn merge(
     }
 }
 
-/// A draft with the files that another clone changed since `base`.
+/// A draft with the files that another clone changed since `base`; its id.
 fn draft_of(ctx: &Context, repo: &Repo, title: &str, base: &str, theirs: &str, data: &Data) -> Result<String> {
     let there = repo.at(theirs);
     let mut files = BTreeMap::new();
@@ -313,27 +306,7 @@ fn draft_of(ctx: &Context, repo: &Repo, title: &str, base: &str, theirs: &str, d
         let bytes = bytes_at(&there, &change.path)?;
         files.insert(change.path, bytes);
     }
-    for _ in 0..TRIES {
-        let id = repo.free_draft_id()?;
-        let written = repo.write_draft(&DraftChange {
-            id: &id,
-            expected: None,
-            base,
-            files_of: base,
-            title,
-            owner: ctx.actor(),
-            created: ctx.now(),
-            at: ctx.now(),
-            data: &data.to_json(),
-            files: &files,
-        });
-        match written {
-            Ok(_) => return Ok(id),
-            Err(regrow_history::Error::DraftMoved(_)) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Err(regrow_history::Error::Moved.into())
+    Ok(drafts::create_from(ctx, repo, base, &files, data, Some(title), ctx.actor())?.id)
 }
 
 fn message(from: &Upstream, report: &PullReport) -> String {

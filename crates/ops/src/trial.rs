@@ -118,13 +118,13 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A built image of a server.
-    pub fn new(server: &Server, build: &BuildReport) -> Result<Candidate> {
+    /// An image of a server at a revision (see [`TrialReport::revision`]).
+    pub fn new(server: &Server, revision: &str, image: &str) -> Result<Candidate> {
         let tables = server.state.iter().map(|(name, state)| (name.as_str(), state.paths.as_slice()));
         Ok(Candidate {
             server: server.name.clone(),
-            revision: build.revision.clone(),
-            image: build.image.clone(),
+            revision: revision.to_owned(),
+            image: image.to_owned(),
             hostname: server.system.hostname.clone(),
             limits: server.system.limits.clone(),
             checks: server.checks.clone(),
@@ -155,7 +155,7 @@ pub fn trial(ctx: &Context, server: &str, at: Option<&str>, keep: Option<u32>) -
     let wanted = Wanted::read(ctx, at)?;
     let text = wanted.server(server)?;
     let build = build_wanted(ctx, &wanted, server, true)?;
-    let mut candidate = Candidate::new(text, &build)?;
+    let mut candidate = Candidate::new(text, &build.revision, &build.image)?;
     candidate.minutes = keep.unwrap_or_default();
     keep::stop(ctx, server)?;
     let mut report = if keep.is_some() { keep::start(ctx, &candidate)? } else { run(ctx, &candidate)? };

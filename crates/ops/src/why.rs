@@ -1,7 +1,7 @@
 //! `why`: what put a path into a server's image: a package, a layer, a line of the text, a changeset.
 
 use jiff::Timestamp;
-use regrow_config::{KeyPath, Server};
+use regrow_config::{KeyPath, Server, toml_string};
 use regrow_image::{Entry, ImageId, Store, Tree};
 use serde::Serialize;
 
@@ -112,7 +112,7 @@ pub fn why(ctx: &Context, server: &str, path: &str, at: Option<&str>) -> Result<
     let package = owner(&store, &tree, &path)?;
     let line = match (&package, of_text) {
         (_, true) => asked_for(server_text, &path),
-        (Some(package), false) => key_line(server_text, &format!("packages.{}", quoted(&package.name))),
+        (Some(package), false) => key_line(server_text, &format!("packages.{}", toml_string(&package.name))),
         (None, false) => None,
     };
     let clean = !build.revision.contains('+');
@@ -166,7 +166,7 @@ fn owner(store: &Store, tree: &Tree, path: &str) -> Result<Option<Package>> {
 /// What in the text asks for a path: a declared file, a file of `root/`, a unit, a timer.
 fn asked_for(server: &Server, path: &str) -> Option<Line> {
     if server.files.contains_key(path) {
-        return key_line(server, &format!("files.{}", quoted(path)));
+        return key_line(server, &format!("files.{}", toml_string(path)));
     }
     if let Some(file) = server.root_files.get(path) {
         return Some(Line { file: file.source.clone(), line: None, key: None });
@@ -174,11 +174,7 @@ fn asked_for(server: &Server, path: &str) -> Option<Line> {
     let unit = path.strip_prefix("/etc/systemd/system/")?.rsplit('/').next()?;
     let stem = unit.rsplit_once('.').map_or(unit, |(stem, _)| stem);
     let names = [("services", unit), ("services", stem), ("timers", stem)];
-    names.iter().find_map(|(table, name)| key_line(server, &format!("{table}.{}", quoted(name))))
-}
-
-fn quoted(name: &str) -> String {
-    format!("{name:?}")
+    names.iter().find_map(|(table, name)| key_line(server, &format!("{table}.{}", toml_string(name))))
 }
 
 fn key_line(server: &Server, key: &str) -> Option<Line> {

@@ -5,7 +5,7 @@ use regrow_ops::evidence::Brief;
 
 /// `1 package`, `2 packages`.
 pub(crate) fn count(n: usize, one: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+    regrow_host::words::count(n, one, &format!("{one}s"))
 }
 
 /// A number of bytes with a unit that suits it.

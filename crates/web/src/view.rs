@@ -254,10 +254,7 @@ pub(crate) fn bytes(n: u64) -> String {
     format!("{n} B")
 }
 
-/// "1 path", "2 paths".
-pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
-}
+pub(crate) use regrow_host::words::count;
 
 /// A mistake in the text, as a page shows it.
 #[derive(Debug, Clone)]

@@ -87,6 +87,13 @@ fn each_role_may_what_it_says_and_is_told_the_rest_in_words() {
         let answer = post_as(&pages, &cookie, &format!("/job/{}/stop", switch.id), &form);
         assert_eq!(answer.status != 403, may, "{name}: {} {}", answer.status, answer.body);
     }
+    for (name, may) in [("vera", false), ("eddie", true)] {
+        let cookie = sign_in(&pages, name);
+        let page = pages.get_as(&cookie, "/server/web1");
+        let form = format!("session={}&once={}&kind=revert&pick=HEAD", page.field("session"), page.field("once"));
+        let answer = post_as(&pages, &cookie, "/move", &form);
+        assert_eq!(answer.body.contains("This needs the role"), !may, "{name}: {} {}", answer.status, answer.body);
+    }
     let vera = sign_in(&pages, "vera");
     for path in ["/", "/history", "/acts", "/jobs", "/go?q=web1", "/server/web1", "/password"] {
         assert_eq!(pages.get_as(&vera, path).status, 200, "{path}");

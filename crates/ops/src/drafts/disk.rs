@@ -96,15 +96,7 @@ pub fn land_disk(ctx: &Context, only: Option<&[String]>, message: Option<&str>) 
         Some(message) => message.to_owned(),
         None => suggest::of_files(&repo.at(commit), &files)?,
     };
-    let landing = Landing {
-        changes: &changes,
-        message: &message,
-        head: &head,
-        at: ctx.now(),
-        author: None,
-        merges: None,
-        draft: None,
-    };
+    let landing = Landing::new(&changes, &message, &head, ctx.now());
     let landed = repo.land(&landing)?;
     super::land::record(ctx, "edits on disk", &message, &landed.revision);
     Ok(Landed {

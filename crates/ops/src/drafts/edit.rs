@@ -287,19 +287,9 @@ fn save(ctx: &Context, repo: &Repo, draft: &DraftRef, is_new: bool, mut new: New
     if new.is_empty() {
         return Ok(Edited::Nothing { tip: draft.tip.clone() });
     }
-    let tip = repo.write_draft(&DraftChange {
-        id: &draft.id,
-        expected: (!is_new).then_some(&*draft.tip),
-        base: &draft.base,
-        files_of: &draft.tip,
-        title: &draft.title,
-        owner: &draft.owner,
-        created: draft.created,
-        at: ctx.now(),
-        data: &Data::of(draft).to_json(),
-        files: &new,
-    })?;
     let before = (!is_new).then_some(&*draft.tip);
+    let json = Data::of(draft).to_json();
+    let tip = repo.write_draft(&DraftChange { expected: before, ..draft.change(ctx.now(), &json, &new) })?;
     super::record(ctx, "edit", &words(&draft.id, &files), before, &DraftRef { tip: tip.clone(), ..draft.clone() });
     Ok(Edited::Saved(Saved { draft: draft.id.clone(), tip, files }))
 }

@@ -11,6 +11,7 @@ use regrow_config::edit::{self as text_edit, Edit};
 use regrow_config::merge::Choice;
 use regrow_config::{DiskFiles, Files, KeyPath};
 use regrow_history::{Change, DraftChange, DraftRef, Head, Landing, Repo, State};
+use regrow_host::words::count;
 use serde::{Deserialize, Serialize};
 
 use super::merge::{self, Conflict, With};
@@ -231,7 +232,7 @@ pub(crate) fn check_decided(ctx: &Context, revision: Option<&str>) -> Result<()>
     if open == 0 {
         return Ok(());
     }
-    let places = if open == 1 { "1 place".to_owned() } else { format!("{open} places") };
+    let places = count(open, "place", "places");
     Err(Error::mistake_with(
         format!("the draft {} has {places} to decide before it can be built", draft.id),
         format!("see them with: regrow resolve {}", draft.id),
@@ -281,7 +282,7 @@ fn change_decisions(ctx: &Context, id: &str, decisions: &[Decision], undo: bool)
         }
     }
     let repo = open(ctx)?;
-    for _ in 0..TRIES {
+    super::retried(id, || {
         let plan = plan(ctx, &repo, id, false)?;
         let mut data = Data::of(&plan.draft);
         let before = data.clone();
@@ -303,18 +304,12 @@ fn change_decisions(ctx: &Context, id: &str, decisions: &[Decision], undo: bool)
         if data == before {
             return Ok(plan.conflicts);
         }
-        match compose::rewrite(ctx, &repo, &plan.draft, None, &data) {
-            Ok(tip) => {
-                let words = if undo { "took a decision back in" } else { "decided a conflict in" };
-                let after = DraftRef { tip, ..plan.draft.clone() };
-                super::record(ctx, "decide", &format!("{words} the draft {id}"), Some(&plan.draft.tip), &after);
-                return conflicts(ctx, id);
-            }
-            Err(Error::History(regrow_history::Error::DraftMoved(_))) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Err(regrow_history::Error::DraftMoved(id.to_owned()).into())
+        let tip = compose::rewrite(ctx, &repo, &plan.draft, None, &data)?;
+        let words = if undo { "took a decision back in" } else { "decided a conflict in" };
+        let after = DraftRef { tip, ..plan.draft.clone() };
+        super::record(ctx, "decide", &format!("{words} the draft {id}"), Some(&plan.draft.tip), &after);
+        conflicts(ctx, id)
+    })
 }
 
 /// Refuses a value that could not stand in a text.
@@ -349,7 +344,7 @@ pub fn land(ctx: &Context, id: &str, message: Option<&str>) -> Result<Outcome> {
             _ => None,
         };
         if plan.taken.files.is_empty() && merges.is_none() {
-            return Err(Error::mistake_with(
+            return Err(Error::unchanged(
                 format!("the draft {id} changes nothing"),
                 format!("change something in it first, or discard it: regrow draft discard {id}"),
             ));
@@ -361,19 +356,17 @@ pub fn land(ctx: &Context, id: &str, message: Option<&str>) -> Result<Outcome> {
             None => suggest::of_files(&repo.at(&plan.taken.commit), &plan.taken.files)?,
         };
         let landed = repo.land(&Landing {
-            changes: &plan.changes,
-            message: &message,
-            head: &plan.taken.head,
-            at: ctx.now(),
             author: Some(&plan.draft.owner),
             merges: merges.as_deref(),
             draft: Some((&plan.draft.id, &plan.draft.tip)),
+            ..Landing::new(&plan.changes, &message, &plan.taken.head, ctx.now())
         });
         match landed {
             Ok(landed) => {
                 record(ctx, &format!("the draft {id}"), &message, &landed.revision);
-                if repo.changed(State::Commit(&plan.draft.tip), State::Commit(&landed.revision))?.is_empty() {
-                    // It has landed all the same if the record cannot be written.
+                // It has landed, whatever fails from here on.
+                let differs = repo.changed(State::Commit(&plan.draft.tip), State::Commit(&landed.revision));
+                if differs.is_ok_and(|paths| paths.is_empty()) {
                     let _ = evidence::carry(ctx, &plan.draft.tip, &landed.revision);
                 }
                 let edited = |c: &&Change| c.committed != c.on_disk;
@@ -392,7 +385,7 @@ pub fn land(ctx: &Context, id: &str, message: Option<&str>) -> Result<Outcome> {
                 | regrow_history::Error::HandEdits { .. },
             ) => {}
             Err(regrow_history::Error::Nothing) => {
-                return Err(Error::mistake_with(
+                return Err(Error::unchanged(
                     format!("the last changeset says already what the draft {id} says"),
                     format!("it can be discarded: regrow draft discard {id}"),
                 ));
@@ -417,7 +410,7 @@ pub(crate) fn refresh(
     id: &str,
     locks: bool,
 ) -> Result<(DraftRef, Vec<LockReport>, Vec<Conflict>)> {
-    for _ in 0..TRIES {
+    super::retried(id, || {
         let draft = repo.draft(id)?;
         let mut taken = take(repo, &draft)?;
         if !taken.is_decided() {
@@ -430,23 +423,9 @@ pub(crate) fn refresh(
         }
         let mut data = Data::of(&draft);
         data.decisions.retain(|d| d.with != With::Changeset);
-        let written = repo.write_draft(&DraftChange {
-            id,
-            expected: Some(&draft.tip),
-            base: &taken.commit,
-            files_of: &taken.commit,
-            title: &draft.title,
-            owner: &draft.owner,
-            created: draft.created,
-            at: draft.changed,
-            data: &data.to_json(),
-            files: &taken.files,
-        });
-        match written {
-            Ok(_) => return Ok((repo.draft(id)?, reports, Vec::new())),
-            Err(regrow_history::Error::DraftMoved(_)) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Err(regrow_history::Error::DraftMoved(id.to_owned()).into())
+        let json = data.to_json();
+        let change = draft.change(draft.changed, &json, &taken.files);
+        repo.write_draft(&DraftChange { base: &taken.commit, files_of: &taken.commit, ..change })?;
+        Ok((repo.draft(id)?, reports, Vec::new()))
+    })
 }

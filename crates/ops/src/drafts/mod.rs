@@ -224,6 +224,20 @@ pub(crate) fn create_from(
     Err(last.unwrap_or(regrow_history::Error::Nothing).into())
 }
 
+/// Does something to a draft as it is, again if somebody else was quicker.
+///
+/// # Errors
+/// [`regrow_history::Error::DraftMoved`] if others were quicker all the time.
+pub(crate) fn retried<T>(id: &str, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    for _ in 0..TRIES {
+        match attempt() {
+            Err(Error::History(regrow_history::Error::DraftMoved(_))) => {}
+            other => return other,
+        }
+    }
+    Err(regrow_history::Error::DraftMoved(id.to_owned()).into())
+}
+
 /// Records what was done to a draft, with the way back to what it was.
 pub(crate) fn record(ctx: &Context, kind: &str, words: &str, before: Option<&str>, after: &DraftRef) {
     let way = Way::Draft {
@@ -256,19 +270,13 @@ pub fn rename(ctx: &Context, id: &str, title: &str) -> Result<Draft> {
         return Err(Error::mistake_with("the title is empty", "say in a few words what the draft is for"));
     }
     let repo = open(ctx)?;
-    for _ in 0..TRIES {
+    retried(id, || {
         let draft = repo.draft(id)?;
-        match compose::rewrite(ctx, &repo, &draft, Some(title), &Data::of(&draft)) {
-            Err(Error::History(regrow_history::Error::DraftMoved(_))) => {}
-            Err(e) => return Err(e),
-            Ok(tip) => {
-                let words = format!("renamed the draft {id}: {}", title.trim());
-                record(ctx, "draft", &words, Some(&draft.tip), &DraftRef { tip, ..draft.clone() });
-                return get(ctx, id);
-            }
-        }
-    }
-    Err(regrow_history::Error::DraftMoved(id.to_owned()).into())
+        let tip = compose::rewrite(ctx, &repo, &draft, Some(title), &Data::of(&draft))?;
+        let words = format!("renamed the draft {id}: {}", title.trim());
+        record(ctx, "draft", &words, Some(&draft.tip), &DraftRef { tip, ..draft.clone() });
+        get(ctx, id)
+    })
 }
 
 /// Sets a draft aside; [`restore`] takes it back, for 30 days.

@@ -10,7 +10,7 @@ use regrow_host::progress::{Event, Progress, step};
 use super::known::Known;
 use super::question::Question;
 use super::record::{self, How, Step, Verdict};
-use crate::build::{BuildReport, build_wanted};
+use crate::build::build_wanted;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::trial::Candidate;
@@ -69,7 +69,7 @@ impl<'a> Judge<'a> {
         let began = Instant::now();
         let made = Wanted::read(&self.quiet, Some(revision)).and_then(|wanted| {
             let build = build_wanted(&self.quiet, &wanted, &self.question.server, true)?;
-            self.candidate(&wanted, &build)
+            self.candidate(&wanted, &build.revision, &build.image)
         });
         match made {
             Ok((candidate, machine)) => Ok(Ok(Ready { candidate, machine, seconds: began.elapsed().as_secs_f64() })),
@@ -83,9 +83,9 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn candidate(&self, wanted: &Wanted<'_>, build: &BuildReport) -> Result<(Candidate, String)> {
+    fn candidate(&self, wanted: &Wanted<'_>, revision: &str, image: &str) -> Result<(Candidate, String)> {
         let server = wanted.server(&self.question.server)?;
-        let mut candidate = Candidate::new(server, build)?;
+        let mut candidate = Candidate::new(server, revision, image)?;
         candidate.checks = self.question.asked.checks(&server.checks, self.newest.as_ref());
         candidate.ports.clear();
         let same = Candidate { revision: String::new(), ..candidate.clone() };
@@ -103,16 +103,7 @@ impl<'a> Judge<'a> {
         for known in self.known.iter().filter(|known| known.image.as_deref() == Some(&*ready.candidate.image)) {
             // What was tried with edits cannot be read again.
             let Ok(wanted) = Wanted::read(self.ctx, Some(&known.revision)) else { continue };
-            let build = BuildReport {
-                server: self.question.server.clone(),
-                revision: String::new(),
-                image: ready.candidate.image.clone(),
-                seconds: 0.0,
-                layers: Vec::new(),
-                packages: 0,
-                differs: None,
-            };
-            if self.candidate(&wanted, &build).is_ok_and(|(_, machine)| machine == ready.machine) {
+            if self.candidate(&wanted, "", &ready.candidate.image).is_ok_and(|(_, machine)| machine == ready.machine) {
                 let verdict = if known.passed { Verdict::Good } else { Verdict::Bad };
                 recalled.add(&verdict, How::Known, format!("{} of {}", known.source, short(&known.revision)));
             }

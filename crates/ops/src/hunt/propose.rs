@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use regrow_host::progress::step;
+use regrow_host::words::count;
 
 use super::question::Question;
 use super::report::Proposal;
@@ -39,8 +40,7 @@ fn tried(ctx: &Context, question: &Question, culprit: &str, proposal: &mut Propo
     let Some(draft) = reverted.draft.map(|draft| draft.id) else { return Ok(()) };
     proposal.draft = Some(draft.clone());
     if proposal.conflicts > 0 {
-        let n = proposal.conflicts;
-        let places = if n == 1 { "1 place".to_owned() } else { format!("{n} places") };
+        let places = count(proposal.conflicts, "place", "places");
         proposal.words =
             format!("{name} is taken back in the draft {draft}, but {places} changed again since: decide first");
         return Ok(());

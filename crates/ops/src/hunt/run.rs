@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use regrow_host::progress::note;
+use regrow_host::words::count;
 
 use super::judge::{Judge, Ready};
 use super::known::{self, Known};
@@ -96,7 +97,7 @@ impl Run<'_> {
         let mut ended = self.search(suspects)?;
         while let Next::Found(item) = ended.next
             && let [one, other, ..] = &ended.suspects.changes[item - 1].parents[..]
-            && let Some(fork) = repo.fork(one, other)?
+            && let Some(fork) = repo.merge_base(one, other)?
         {
             let mut inner = Suspects::between(&repo, &question.server, one, other)?;
             inner.begin_at(fork);
@@ -311,8 +312,7 @@ fn seen(verdict: Verdict) -> Seen {
 
 /// How much there is to do, in words.
 fn left(search: &Search, changesets: usize) -> String {
-    let (places, boots) = (search.places().min(changesets), search.boots_left());
-    let changesets = if places == 1 { "1 changeset".to_owned() } else { format!("{places} changesets") };
-    let boots = if boots == 1 { "1 boot".to_owned() } else { format!("{boots} boots") };
+    let changesets = count(search.places().min(changesets), "changeset", "changesets");
+    let boots = count(search.boots_left() as usize, "boot", "boots");
     format!("{changesets} left, about {boots} to go")
 }

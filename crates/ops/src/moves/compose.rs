@@ -354,17 +354,8 @@ pub(crate) fn rewrite(
         false => (&draft.base, recompose(repo, draft, &draft.base, data)?),
     };
     let like = data.steps.iter().flat_map(|s| [Some(&*s.of), s.parent.as_deref()]).flatten().collect::<Vec<_>>();
-    let change = DraftChange {
-        id: &draft.id,
-        expected: Some(&draft.tip),
-        base: &draft.base,
-        files_of,
-        title: title.unwrap_or(&draft.title),
-        owner: &draft.owner,
-        created: draft.created,
-        at: ctx.now(),
-        data: &data.to_json(),
-        files: &files,
-    };
+    let json = data.to_json();
+    let title = title.unwrap_or(&draft.title);
+    let change = DraftChange { files_of, title, ..draft.change(ctx.now(), &json, &files) };
     Ok(repo.write_draft_like(&change, &like)?)
 }

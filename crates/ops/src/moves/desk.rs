@@ -9,7 +9,7 @@ use super::compose;
 use super::step::Step;
 use crate::Answer;
 use crate::context::Context;
-use crate::drafts::{self, Conflict, DISK, Data, Draft, TRIES, With};
+use crate::drafts::{self, Conflict, DISK, Data, Draft, With};
 use crate::error::{Error, Result};
 
 /// A draft's steps, with what becomes of each.
@@ -93,24 +93,18 @@ pub fn set_step(ctx: &Context, id: &str, step: u32, change: &Change) -> Result<S
         return Err(Error::mistake("edits on disk have no steps"));
     }
     let repo = drafts::open(ctx)?;
-    for _ in 0..TRIES {
+    drafts::retried(id, || {
         let draft = repo.draft(id)?;
         let mut data = Data::of(&draft);
         let subject = apply(&mut data, id, step, change)?;
         if data == Data::of(&draft) {
             return steps(ctx, id);
         }
-        match compose::rewrite(ctx, &repo, &draft, None, &data) {
-            Ok(tip) => {
-                let words = format!("{} \u{201c}{subject}\u{201d} in the draft {id}", said(change));
-                drafts::record(ctx, "step", &words, Some(&draft.tip), &DraftRef { tip, ..draft.clone() });
-                return steps(ctx, id);
-            }
-            Err(Error::History(regrow_history::Error::DraftMoved(_))) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Err(regrow_history::Error::DraftMoved(id.to_owned()).into())
+        let tip = compose::rewrite(ctx, &repo, &draft, None, &data)?;
+        let words = format!("{} \u{201c}{subject}\u{201d} in the draft {id}", said(change));
+        drafts::record(ctx, "step", &words, Some(&draft.tip), &DraftRef { tip, ..draft.clone() });
+        steps(ctx, id)
+    })
 }
 
 fn said(change: &Change) -> &'static str {

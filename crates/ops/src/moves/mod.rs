@@ -273,7 +273,7 @@ fn check_effect(steps: &[Step], composed: &Composed) -> Result<()> {
         Some(StepKind::Revert) => "nothing of it is left to take back",
         _ => "the text says so already",
     };
-    Err(Error::mistake_with(
+    Err(Error::unchanged(
         format!("{} would change nothing: {what}", names.join(", ")),
         "see what it did with: regrow show REV",
     ))
@@ -302,7 +302,7 @@ fn begin(
 
 /// Adds steps to a draft.
 fn add_to(ctx: &Context, repo: &Repo, id: &str, added: Vec<Step>) -> Result<Vec<Step>> {
-    for _ in 0..drafts::TRIES {
+    drafts::retried(id, || {
         let draft = repo.draft(id)?;
         let mut data = Data::of(&draft);
         let mut added = added.clone();
@@ -315,18 +315,12 @@ fn add_to(ctx: &Context, repo: &Repo, id: &str, added: Vec<Step>) -> Result<Vec<
         number(&mut added, &data.steps);
         data.steps.extend(added.iter().cloned());
         check_effect(&added, &compose::compose(repo, &draft.base, &data.steps, &data.decisions)?)?;
-        match compose::rewrite(ctx, repo, &draft, None, &data) {
-            Ok(tip) => {
-                let names: Vec<String> = added.iter().map(Step::title).collect();
-                let words = format!("added to the draft {id}: {}", names.join(", "));
-                drafts::record(ctx, "step", &words, Some(&draft.tip), &DraftRef { tip, ..draft.clone() });
-                return Ok(added);
-            }
-            Err(Error::History(regrow_history::Error::DraftMoved(_))) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Err(regrow_history::Error::DraftMoved(id.to_owned()).into())
+        let tip = compose::rewrite(ctx, repo, &draft, None, &data)?;
+        let names: Vec<String> = added.iter().map(Step::title).collect();
+        let words = format!("added to the draft {id}: {}", names.join(", "));
+        drafts::record(ctx, "step", &words, Some(&draft.tip), &DraftRef { tip, ..draft.clone() });
+        Ok(added)
+    })
 }
 
 #[cfg(test)]

@@ -69,7 +69,9 @@ fn next(ctx: &Context, id: &str, message: Option<&str>) -> Result<Next> {
     let repo = drafts::open(ctx)?;
     let draft = repo.draft(id)?;
     let data = Data::of(&draft);
-    let composed = compose::compose(&repo, &draft.base, &data.steps, &data.decisions)?;
+    // On the branch as it is now: what has landed already is not landed again, also if we were killed right after it.
+    let now = repo.tip()?.unwrap_or_else(|| draft.base.clone());
+    let composed = compose::compose(&repo, &now, &data.steps, &data.decisions)?;
     let useful = |s: &Step| s.on && !composed.without_effect.contains(&s.id);
     let Some(first) = data.steps.iter().position(useful) else {
         // Only own edits are left, or nothing.
@@ -121,17 +123,7 @@ fn next(ctx: &Context, id: &str, message: Option<&str>) -> Result<Next> {
 fn keep(ctx: &Context, repo: &Repo, id: &str, data: &Data, base: &str) -> Result<()> {
     let draft = repo.draft(id)?;
     let files = compose::recompose(repo, &draft, base, data)?;
-    repo.write_draft(&DraftChange {
-        id,
-        expected: Some(&draft.tip),
-        base,
-        files_of: base,
-        title: &draft.title,
-        owner: &draft.owner,
-        created: draft.created,
-        at: ctx.now(),
-        data: &data.to_json(),
-        files: &files,
-    })?;
+    let json = data.to_json();
+    repo.write_draft(&DraftChange { base, files_of: base, ..draft.change(ctx.now(), &json, &files) })?;
     Ok(())
 }

@@ -2,12 +2,12 @@
 
 use regrow_config::KeyPath;
 use regrow_config::edit::{KeyChange, key_changes};
-use regrow_history::{DraftChange, DraftRef, Repo};
+use regrow_history::{DraftRef, Repo};
 
 use super::compose::NewFiles;
 use super::follow;
 use crate::context::Context;
-use crate::drafts::{self, DISK, Data, Draft, TRIES};
+use crate::drafts::{self, DISK, Data, Draft};
 use crate::error::{Error, Result};
 
 /// What goes into the other draft.
@@ -44,39 +44,24 @@ pub fn split(ctx: &Context, id: &str, parts: &[Part], title: Option<&str>) -> Re
         ));
     }
     let repo = drafts::open(ctx)?;
-    for _ in 0..TRIES {
+    drafts::retried(id, || {
         let draft = repo.draft(id)?;
         let (out, left) = divide(&repo, &draft, parts)?;
         let title = title.map_or_else(|| format!("Part of: {}", draft.title), str::to_owned);
         let owner = &draft.owner;
         let made = drafts::create_from(ctx, &repo, &draft.base, &out, &Data::default(), Some(&title), owner)?;
-        let written = repo.write_draft(&DraftChange {
-            id,
-            expected: Some(&draft.tip),
-            base: &draft.base,
-            files_of: &draft.tip,
-            title: &draft.title,
-            owner,
-            created: draft.created,
-            at: ctx.now(),
-            data: &draft.data,
-            files: &left,
-        });
-        match written {
+        match repo.write_draft(&draft.change(ctx.now(), &draft.data, &left)) {
             Ok(tip) => {
                 let words = format!("split the draft {} from the draft {id}", made.id);
                 drafts::record(ctx, "step", &words, Some(&draft.tip), &DraftRef { tip, ..draft.clone() });
-                return Ok(made);
+                Ok(made)
             }
             Err(e) => {
                 drafts::discard(ctx, &made.id)?;
-                if !matches!(e, regrow_history::Error::DraftMoved(_)) {
-                    return Err(e.into());
-                }
+                Err(e.into())
             }
         }
-    }
-    Err(regrow_history::Error::DraftMoved(id.to_owned()).into())
+    })
 }
 
 /// The files of the new draft over the base, and those of the old one over its tip.

@@ -111,6 +111,22 @@ fn steps_are_ticked_and_reordered_and_own_edits_stay() {
 }
 
 #[test]
+fn what_landed_before_a_kill_is_not_landed_again() {
+    let f = Fixture::new();
+    let one = f.change("status = 200", "status = 500", "Break it");
+    let two = f.change("timeout = 30", "timeout = 90", "Wait longer");
+    let id = revert(&f.ctx, &[&one, &two], Options::default()).unwrap().draft.unwrap().id;
+    // Killed after the first one had landed, before the draft knew of it.
+    revert(&f.ctx, &[&two], Options { land: true, ..Options::default() }).unwrap();
+    let landed = land_separately(&f.ctx, &id, None).unwrap();
+    assert_eq!(landed.landed.len(), 1, "{landed:?}");
+    let log = f.git(&["log", "-3", "--format=%s"]);
+    assert_eq!(log, "Revert \"Break it\"\nRevert \"Wait longer\"\nWait longer");
+    assert_eq!(f.disk(), TEXT);
+    assert!(drafts::list(&f.ctx).unwrap().is_empty());
+}
+
+#[test]
 fn conflicts_are_data_with_who_and_why_and_wait() {
     let f = Fixture::new();
     let old = f.change("status = 200", "status = 500", "Break it");

@@ -15,12 +15,12 @@ use crate::wanted::short;
 /// Takes a changeset back by another one. If keys were changed again since, the draft that does it stays, to be decided.
 pub(super) fn landed(ctx: &Context, revision: &str, report: &mut UndoReport) -> Result<Option<Way>> {
     let repo = ctx.repo()?;
-    let Ok(change) = repo.show(revision) else {
+    if repo.commit(revision).is_err() {
         return Err(Error::mistake_with(
             format!("the changeset {} is not in this fleet", short(revision)),
             "go to the fleet that it was landed in",
         ));
-    };
+    }
     if !repo.is_in_head(revision)? {
         return Err(Error::mistake(format!(
             "the changeset {} is not part of the branch any more: there is nothing to undo",
@@ -29,7 +29,7 @@ pub(super) fn landed(ctx: &Context, revision: &str, report: &mut UndoReport) -> 
     }
     let gone = || Error::mistake(format!("what {} did is gone already: nothing would change", short(revision)));
     let reverted = match moves::revert(ctx, &[revision], moves::Options::default()) {
-        Err(Error::Mistake { message, .. }) if message.contains("would change nothing") => return Err(gone()),
+        Err(Error::Unchanged { .. }) => return Err(gone()),
         reverted => reverted?,
     };
     let Some(draft) = reverted.draft.map(|d| d.id) else { return Err(gone()) };
@@ -38,10 +38,10 @@ pub(super) fn landed(ctx: &Context, revision: &str, report: &mut UndoReport) -> 
         (report.draft, report.conflicts) = (Some(draft), reverted.conflicts);
         return Ok(None);
     }
-    let message = format!("Revert \"{}\"\n\nThis takes back {revision}.", change.subject);
-    match drafts::land(ctx, &draft, Some(&message)) {
+    match drafts::land(ctx, &draft, None) {
         Ok(Outcome::Landed(landed)) => {
-            report.done = format!("landed {}: Revert \"{}\"", short(&landed.revision), change.subject);
+            let subject = landed.message.lines().next().unwrap_or_default();
+            report.done = format!("landed {}: {subject}", short(&landed.revision));
             report.revision = Some(landed.revision.clone());
             Ok(Some(Way::Landed { revision: landed.revision }))
         }
@@ -53,7 +53,7 @@ pub(super) fn landed(ctx: &Context, revision: &str, report: &mut UndoReport) -> 
         Err(e) => {
             drafts::discard(ctx, &draft)?;
             Err(match e {
-                Error::Mistake { message, .. } if message.contains("says already") => gone(),
+                Error::Unchanged { .. } => gone(),
                 e => e,
             })
         }
@@ -83,7 +83,7 @@ pub(super) fn draft(
 ) -> Result<Way> {
     let repo = ctx.repo()?;
     report.draft = Some(id.to_owned());
-    for _ in 0..drafts::TRIES {
+    drafts::retried(id, || {
         let now = find(&repo, id, created)?;
         let Some(before) = before else {
             drafts::discard(ctx, id)?;
@@ -108,28 +108,11 @@ pub(super) fn draft(
         let title = if exact || now.title != was.title && files.is_empty() { &was.title } else { &now.title };
         let (base, files_of, data) =
             if exact { (&was.base, &was.tip, &was.data) } else { (&now.base, &now.tip, &now.data) };
-        let written = repo.write_draft(&DraftChange {
-            id,
-            expected: Some(&now.tip),
-            base,
-            files_of,
-            title,
-            owner: &now.owner,
-            created: now.created,
-            at: ctx.now(),
-            data,
-            files: &files,
-        });
-        match written {
-            Ok(tip) => {
-                report.done = format!("made the draft {id} what it was before");
-                return Ok(Way::Draft { draft: id.to_owned(), created, before: Some(now.tip), after: tip });
-            }
-            Err(regrow_history::Error::DraftMoved(_)) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Err(regrow_history::Error::DraftMoved(id.to_owned()).into())
+        let change = DraftChange { base, files_of, title, ..now.change(ctx.now(), data, &files) };
+        let tip = repo.write_draft(&change)?;
+        report.done = format!("made the draft {id} what it was before");
+        Ok(Way::Draft { draft: id.to_owned(), created, before: Some(now.tip.clone()), after: tip })
+    })
 }
 
 /// What takes one change out of a draft that was changed further, by key.

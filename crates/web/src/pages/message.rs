@@ -178,7 +178,7 @@ pub(crate) fn trouble(app: &App, error: &regrow_ops::Error, known: bool) -> Resp
     let (title, status) = match error {
         Error::Diagnostics(_) => ("The text has mistakes", StatusCode::OK),
         Error::Busy { .. } => ("Busy", StatusCode::CONFLICT),
-        Error::Mistake { .. } | Error::No { .. } => ("Not possible", StatusCode::CONFLICT),
+        Error::Mistake { .. } | Error::Unchanged { .. } | Error::No { .. } => ("Not possible", StatusCode::CONFLICT),
         // What a person can mend is no failure of ours.
         e if e.exit_code() == 2 => ("Not possible", StatusCode::CONFLICT),
         _ => ("That did not work", StatusCode::INTERNAL_SERVER_ERROR),
