@@ -267,9 +267,14 @@ fn accounts_and_ways_work_without_scripts() {
     browse(async |browser| {
         browser.forbid_scripts().await?;
         let driver = &browser.driver;
-        // A click goes on to another page in its own time: what comes next is waited for.
         let fill = async |id: &'static str, text: &str| driver.query(By::Id(id)).first().await?.send_keys(text).await;
-        let press = async |css: &'static str| driver.query(By::Css(css)).first().await?.click().await;
+        // A click goes on to another page in its own time. Until the old one is gone, what is found may be found there.
+        let follow = async |by: By| {
+            let old = driver.find(By::Css("html")).await?;
+            driver.query(by).first().await?.click().await?;
+            old.wait_until().wait(Duration::from_secs(30), Duration::from_millis(50)).stale().await
+        };
+        let press = async |css: &'static str| follow(By::Css(css)).await;
         let reads = async |css: &'static str, text: &'static str| {
             let end = Instant::now() + Duration::from_secs(30);
             loop {
@@ -293,7 +298,7 @@ fn accounts_and_ways_work_without_scripts() {
         press("main button.main").await?;
         reads("h1", "Accounts").await?;
         fill("name", "bob").await?;
-        press("#new-edit").await?;
+        driver.find(By::Id("new-edit")).await?.click().await?;
         fill("password", "short").await?;
         press("main button.main").await?;
         reads("#wrong", "fewer than 12").await?;
@@ -302,7 +307,7 @@ fn accounts_and_ways_work_without_scripts() {
         reads("tbody th", "bob").await?;
         assert_eq!(accounts::get(&pages.ctx, "bob").unwrap().unwrap().role, Role::Edit);
 
-        driver.find(By::LinkText("Go to…")).await?.click().await?;
+        follow(By::LinkText("Go to…")).await?;
         fill("go-q", "web1").await?;
         press("main form button").await?;
         press("#found a").await?;

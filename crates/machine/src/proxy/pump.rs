@@ -278,10 +278,8 @@ struct Flow {
     pending: Vec<u8>,
     /// How much of it was written.
     written: usize,
-    /// The sender has ended.
+    /// The sender has ended, and the receiver was told.
     ended: bool,
-    /// The receiver has been told.
-    told: bool,
 }
 
 impl Connection {
@@ -323,7 +321,7 @@ impl Connection {
         }
         self.up.advance(&self.client, &self.inside, chunk)?;
         self.down.advance(&self.inside, &self.client, chunk)?;
-        Ok(!(self.up.told && self.down.told))
+        Ok(!(self.up.ended && self.down.ended))
     }
 
     fn watch(&mut self, epoll: &OwnedFd, token: u64) {
@@ -359,15 +357,16 @@ impl Flow {
             // An idle connection holds no memory.
             (self.pending, self.written) = (Vec::new(), 0);
             if self.ended {
-                if !self.told {
-                    net::shutdown(to, Shutdown::Write)?;
-                    self.told = true;
-                }
                 return Ok(());
             }
             chunk.clear();
             match net::recv(from, spare_capacity(chunk), RecvFlags::empty()) {
-                Ok((_, 0)) => self.ended = true,
+                // Told at once, as nothing is pending: a flow that has ended is watched for nothing, so nobody would come
+                // back for it after the last round.
+                Ok((_, 0)) => {
+                    net::shutdown(to, Shutdown::Write)?;
+                    self.ended = true;
+                }
                 Ok(_) => {
                     let sent = match net::send(to, chunk, SendFlags::NOSIGNAL) {
                         Ok(n) => n,
@@ -394,5 +393,36 @@ fn connect(to: SocketAddr) -> io::Result<OwnedFd> {
     match net::connect(&socket, &to) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
         Err(e) => Err(e.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        // Packets, so that each is read by itself.
+        net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::NONBLOCK, None).unwrap()
+    }
+
+    #[test]
+    fn an_end_in_any_round_is_passed_on() {
+        for packets in 0..=2 * ROUNDS {
+            let ((sender, from), (to, receiver)) = (pair(), pair());
+            for _ in 0..packets {
+                net::send(&sender, b"x", SendFlags::empty()).unwrap();
+            }
+            drop(sender);
+            let mut flow = Flow::default();
+            while !flow.ended {
+                assert!(!flow.reading().is_empty(), "{packets} packets: not ended, and watched for nothing");
+                flow.advance(&from, &to, &mut Vec::with_capacity(CHUNK)).unwrap();
+            }
+            let mut byte = [0];
+            for _ in 0..packets {
+                assert_eq!(net::recv(&receiver, &mut byte, RecvFlags::empty()).unwrap(), (1, 1));
+            }
+            assert_eq!(net::recv(&receiver, &mut byte, RecvFlags::empty()), Ok((0, 0)), "{packets} packets: no end");
+        }
     }
 }
