@@ -30,6 +30,17 @@ impl Repo {
     /// The changes of files at or below these paths by the newest `limit` changesets that made any, up to `from`; newest
     /// first, against the first parent.
     pub fn versions(&self, from: &str, paths: &[&str], limit: usize) -> Result<Vec<Version>> {
+        self.versions_since(None, from, paths, limit)
+    }
+
+    /// As [`versions`](Repo::versions), of those that `since` (a full id) has not.
+    pub fn versions_since(
+        &self,
+        since: Option<&str>,
+        from: &str,
+        paths: &[&str],
+        limit: usize,
+    ) -> Result<Vec<Version>> {
         if paths.is_empty() {
             return Ok(Vec::new());
         }
@@ -41,7 +52,10 @@ impl Repo {
         let mut args =
             vec!["log", "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-merges=first-parent", "--root"];
         args.extend(["--format=tformat:%x01%H%x02%an%x02%at%x02%s%x03", "--encoding=UTF-8", "--no-show-signature"]);
-        args.extend(["--no-notes", "--topo-order", &limit, &from, "--"]);
+        args.extend(["--no-notes", "--topo-order", &limit, &from]);
+        let without = since.map(|since| format!("^{since}"));
+        args.extend(without.as_deref());
+        args.push("--");
         let specs: Vec<String> = paths.iter().map(|path| format!(":(literal){path}")).collect();
         args.extend(specs.iter().map(String::as_str));
         parse(&self.call(&args).run()?.stdout, &self.prefix).ok_or(Error::Answer("git log"))

@@ -201,6 +201,13 @@ impl<T: Clone> Bounded<T> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).0.get(name).cloned()
     }
 
+    /// The name and value that were remembered last.
+    pub(crate) fn newest(&self) -> Option<(String, T)> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let (values, order) = &*held;
+        order.back().and_then(|name| Some((name.clone(), values.get(name)?.clone())))
+    }
+
     /// All of these values, if all are known.
     pub(crate) fn all<'n>(&self, names: impl Iterator<Item = &'n str>) -> Option<Vec<T>> {
         names.map(|name| self.get(name)).collect()

@@ -303,17 +303,26 @@ fn tables_that_differ<'t>(old: &'t str, new: &'t str) -> (&'t str, &'t str) {
     (&old[start..end(old, &old_starts)], &new[start..end(new, &new_starts)])
 }
 
-/// What changed when, of all text of the fleet, by file: asked of git once for each newest changeset.
+/// What changed when, of all text of the fleet, by file: asked of git once, and then for what was added since.
 fn versions(ctx: &Context, repo: &Repo, commit: &str) -> Result<Arc<Versions>> {
     if let Some(known) = ctx.caches().versions.get(commit) {
         return Ok(known);
     }
+    let (mut since, mut older) = (None, None);
+    if let Some((newest, versions)) = ctx.caches().versions.newest()
+        && repo.is_ancestor(&newest, commit)?
+    {
+        (since, older) = (Some(newest), Some(versions));
+    }
     let mut by_path = Versions::new();
-    for version in repo.versions(commit, &TEXT, MOST_CHANGESETS)? {
+    for version in repo.versions_since(since.as_deref(), commit, &TEXT, MOST_CHANGESETS)? {
         // Locks are made, not written.
         if !version.path.ends_with("/lock.toml") {
             by_path.entry(version.path.clone()).or_default().push(version);
         }
+    }
+    for (path, versions) in older.iter().flat_map(|older| older.iter()) {
+        by_path.entry(path.clone()).or_default().extend(versions.iter().cloned());
     }
     let found = Arc::new(by_path);
     ctx.caches().versions.put(commit, found.clone());
@@ -362,6 +371,44 @@ fn at_commit(ctx: &Context, repo: &Repo, commit: &str, server: &str) -> Result<A
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Repository;
+
+    #[test]
+    fn versions_found_since_the_last_look_are_as_if_asked_anew() {
+        let fleet = Repository::new();
+        let server = |n: u32| fleet.write("servers/web1/server.toml", &format!("schema = 1\n[sysctl]\nx = \"{n}\"\n"));
+        let look = || {
+            let repo = fleet.ctx.repo().unwrap();
+            let head = fleet.git(&["rev-parse", "HEAD"]);
+            let found = versions(&fleet.ctx, &repo, &head).unwrap();
+            let mut anew = Versions::new();
+            for version in repo.versions(&head, &TEXT, MOST_CHANGESETS).unwrap() {
+                anew.entry(version.path.clone()).or_default().push(version);
+            }
+            assert_eq!(*found, anew);
+            anew["servers/web1/server.toml"].len()
+        };
+        fleet.write("regrow.toml", "schema = 1\n");
+        server(1);
+        fleet.commit("First");
+        assert_eq!(look(), 1);
+        server(2);
+        fleet.commit("Second");
+        fleet.write("roles/base.toml", "[sysctl]\n");
+        fleet.commit("A role");
+        assert_eq!(look(), 2);
+        // One that was seen is no part of history any more.
+        fleet.git(&["reset", "--quiet", "--hard", "HEAD~2"]);
+        server(3);
+        fleet.commit("Another second");
+        assert_eq!(look(), 2);
+        fleet.git(&["checkout", "--quiet", "-b", "side", "HEAD~1"]);
+        fleet.write("roles/side.toml", "[sysctl]\n");
+        fleet.commit("Beside");
+        fleet.git(&["checkout", "--quiet", "main"]);
+        fleet.git(&["merge", "--quiet", "--no-edit", "side"]);
+        assert_eq!(look(), 2);
+    }
 
     #[test]
     fn only_the_tables_that_differ_are_read_and_no_key_is_missed() {

@@ -6,7 +6,7 @@
 //! {% include "preview.html" %}
 //! ```
 //!
-//! ```ignore
+//! ```text
 //! let found = compare::compare(ctx, &Side::Base, &Side::Draft(id.clone()))?;
 //! Page { preview: Preview::new(&found), … }
 //! ```

@@ -8,7 +8,7 @@
 //! * [`crate::pages::work`] gives its closure a context on behalf of the visitor, so that jobs and acts have the right
 //!   name without further ado; [`crate::pages::layout`] shows who is signed in.
 //!
-//! ```ignore
+//! ```text
 //! pub(crate) async fn post(State(app): State<Arc<App>>, MayEdit(visitor): MayEdit, form: Form<Sent>) -> Response {
 //!     if !visitor.drew(&form.session) { return message::foreign_form(&app); }
 //!     work(&app, move |ctx| drafts::discard(ctx, &id)).await   // ctx.actor() is the visitor
