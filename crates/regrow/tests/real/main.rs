@@ -6,6 +6,7 @@ mod browser;
 mod click;
 mod fleet;
 mod hunt;
+mod hunt_ways;
 mod kill;
 mod pages;
 mod readme;

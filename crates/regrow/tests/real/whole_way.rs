@@ -132,6 +132,64 @@ fn a_server_is_tried_switched_held_and_rolled_back() {
     assert_eq!(back["to"], first["to"], "{back}");
     assert!(!real.http().unwrap().1.contains("second"));
     assert_eq!(sql("select n from kept"), "42", "a plain rollback keeps state");
+
+    // Each of these acts is undone in one word, and the undoing as well.
+    let undone = |act: &[&str], verb: &str| {
+        let report = real.json(&[&["undo"], act].concat());
+        assert_eq!(report["online"]["verb"], verb, "{report}");
+        report
+    };
+    undone(&[], "switch");
+    assert!(real.http().unwrap().1.contains("second"), "the rollback was undone");
+    real.ok(&["stop", "web1"]);
+    undone(&[], "start");
+    assert!(real.http().unwrap().1.contains("second"));
+    let act = |kind: &str| {
+        let acts = real.json(&["acts", "--server", "web1"]);
+        let of_kind = acts["acts"].as_array().unwrap().iter().find(|a| a["kind"] == kind && a["result"] == "done");
+        of_kind.unwrap_or_else(|| panic!("no {kind}: {acts}"))["id"].to_string()
+    };
+    // What stands against it is said, and nothing is done.
+    let refused = real.json_with_exit(&["undo", &act("rollback")], 2);
+    assert!(refused["error"].to_string().contains("undone already"), "{refused}");
+    undone(&[&act("switch")], "rollback");
+    assert!(!real.http().unwrap().1.contains("second"), "the switch was undone");
+    assert_eq!(sql("select n from kept"), "42", "no undoing touched the data");
+}
+
+#[test]
+fn what_an_image_is_made_of_and_what_a_change_makes_of_it_is_told() {
+    let _one = one_at_a_time();
+    let real = Real::locked();
+    real.json(&["build", "web1"]);
+    real.write("servers/web1/root/var/www/html/index.html", "<title>other</title>\nother\n");
+    real.commit("web1: another page");
+    real.ok(&["set", "web1", "users.eve.shell", "\"/bin/bash\"", "-m", "Let Eve in"]);
+    real.json(&["build", "web1"]);
+
+    let why = |path: &str| real.json(&["why", "web1", path]);
+    let page = why("/var/www/html/index.html");
+    assert_eq!(page["layer"], "config", "{page}");
+    assert_eq!(page["line"]["file"], "servers/web1/root/var/www/html/index.html", "{page}");
+    assert_eq!(page["changeset"]["subject"], "web1: another page", "{page}");
+    let nginx = why("/usr/sbin/nginx");
+    assert_eq!(nginx["package"]["name"], "nginx", "{nginx}");
+    // Packages name it below /bin, which is a link.
+    let shell = why("/bin/bash");
+    assert_eq!((&shell["path"], &shell["package"]["name"]), (&"/usr/bin/bash".into(), &"bash".into()), "{shell}");
+    let none = real.json_with_exit(&["why", "web1", "/usr/bin/nothing"], 1);
+    assert!(none.to_string().contains("there is no /usr/bin/nothing"), "{none}");
+
+    let diff = real.json(&["diff", "HEAD~2", "HEAD", "--image", "web1"]);
+    let paths: Vec<&str> = diff["paths"].as_array().unwrap().iter().map(|p| p["path"].as_str().unwrap()).collect();
+    for path in ["/var/www/html/index.html", "/etc/passwd", "/etc/shadow", "/etc/group"] {
+        assert!(paths.contains(&path), "{path}: {diff:#}");
+    }
+    assert!(!paths.iter().any(|p| p.starts_with("/usr/")), "{diff:#}");
+    assert!(diff["packages"].as_array().unwrap().is_empty(), "{diff:#}");
+    assert!(diff.to_string().contains("eve"), "{diff:#}");
+    let same = real.json(&["diff", "HEAD", "HEAD", "--image", "web1"]);
+    assert!(same["paths"].as_array().unwrap().is_empty(), "{same:#}");
 }
 
 #[test]
