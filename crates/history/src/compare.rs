@@ -8,6 +8,7 @@ use std::fmt::Write;
 use crate::error::{Error, Result};
 use crate::log::PathChange;
 use crate::repo::Repo;
+use crate::walk::TreeChange;
 
 /// A state of the fleet's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,17 @@ const MAX_SHOWN: usize = 256 << 10;
 impl Repo {
     /// The fleet's files that differ, sorted by path.
     pub fn changed(&self, old: State<'_>, new: State<'_>) -> Result<Vec<PathChange>> {
+        // Of two commits the objects tell, without starting git. What they do not tell, git explains.
+        if let (State::Commit(old), State::Commit(new)) = (old, new)
+            && let Ok(found) = self.tree_changes(Some(old), Some(new))
+        {
+            let change = |c: &TreeChange| match (&c.before, &c.after) {
+                (None, _) => "added",
+                (_, None) => "removed",
+                _ => "changed",
+            };
+            return Ok(found.into_iter().map(|c| PathChange { change: change(&c), path: c.path }).collect());
+        }
         let Some(sides) = self.sides(old, new)? else { return Ok(Vec::new()) };
         let mut args = vec!["diff", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--relative"];
         args.extend(sides.iter().map(String::as_str));

@@ -349,3 +349,37 @@ fn a_directory_without_a_repository_says_so() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(Repo::open(dir.path()), Err(Error::NoRepository(_))));
 }
+
+#[test]
+fn what_differs_between_commits_is_as_git_says() {
+    let f = fixture();
+    f.write("both", "x\n");
+    f.write("dir/gone", "x\n");
+    f.write("ünï code", "x\n");
+    std::os::unix::fs::symlink("a", f.path().join("link")).unwrap();
+    f.git(&["add", "."]);
+    f.git(&["commit", "--quiet", "-m", "before"]);
+    f.write("a", "2\n");
+    f.git(&["rm", "--quiet", "dir/gone", "both", "link", "ünï code"]);
+    f.write("both/now-a-directory", "x\n");
+    f.write("link", "a file now\n");
+    f.write("new", "x\n");
+    f.git(&["add", "."]);
+    f.git(&["update-index", "--chmod=-x", "dir/run"]);
+    f.git(&["commit", "--quiet", "-m", "after"]);
+    for (old, new) in [("HEAD~1", "HEAD"), ("HEAD", "HEAD~2"), ("HEAD", "HEAD")] {
+        let (a, b) = (f.git(&["rev-parse", old]), f.git(&["rev-parse", new]));
+        let found = f.repo.changed(State::Commit(&a), State::Commit(&b)).unwrap();
+        let found: Vec<String> = found.iter().map(|c| format!("{}\t{}", &c.change, c.path)).collect();
+        let said = f.git(&["-c", "core.quotePath=false", "diff", "--no-renames", "--name-status", old, new]);
+        let word = |line: &str| match line.split_once('\t').unwrap() {
+            ("A", path) => format!("added\t{path}"),
+            ("D", path) => format!("removed\t{path}"),
+            (_, path) => format!("changed\t{path}"),
+        };
+        assert_eq!(found, said.lines().map(word).collect::<Vec<_>>(), "{old} to {new}");
+    }
+    let missing = "0123456789012345678901234567890123456789";
+    let e = f.repo.changed(State::Commit(missing), State::Commit(&f.git(&["rev-parse", "HEAD"]))).unwrap_err();
+    assert!(e.to_string().contains(missing), "{e}");
+}

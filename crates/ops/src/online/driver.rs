@@ -72,9 +72,11 @@ pub trait World {
     fn restore(&mut self, id: &str) -> Result<()>;
     /// Starts a generation; nothing is to be done if it runs already.
     fn start(&mut self, generation: &Generation) -> Result<()>;
+    /// Takes people's decisions about a generation from now on, for [`World::judge`].
+    fn listen(&mut self, generation: &Generation);
     /// Waits for a generation to come up and judges it, or takes a person's decision about it.
     fn judge(&mut self, generation: &Generation) -> Judgement;
-    /// Tells who decided whether the journal has the decision.
+    /// Tells who decided, if anybody, whether the journal has the decision. Then nobody can decide any more.
     fn decided(&mut self, saved: bool);
     /// Waits until a generation that was good before has come up again, or a time limit.
     fn come_up(&mut self, generation: &Generation);
@@ -231,7 +233,12 @@ fn bring_up(
     }
     step.finish("started");
     journal.checking().map_err(illegal)?;
-    world.save(journal)?;
+    // Whoever reads in the journal that it is being judged can decide already.
+    world.listen(to);
+    if let Err(e) = world.save(journal) {
+        world.decided(false);
+        return Err(e);
+    }
     let step = progress::step(told, "check", "waiting for it to come up and judging it");
     let mut judgement = world.judge(to);
     if let Some(decision) = judgement.decision.clone() {

@@ -329,16 +329,19 @@ impl<R: Runner> World for Site<R> {
         Ok(())
     }
 
+    fn listen(&mut self, generation: &Generation) {
+        self.desk.open(generation.id);
+    }
+
     fn judge(&mut self, generation: &Generation) -> Judgement {
-        let Some(live) = &self.live else {
-            return Judgement {
+        let mut judgement = match &self.live {
+            Some(live) => live.machine.judge(&generation.candidate.checks, &*self.told, &|| self.desk.decided()),
+            None => Judgement {
                 failed: Some("boot".to_owned()),
                 detail: "it does not run".to_owned(),
                 ..Judgement::default()
-            };
+            },
         };
-        self.desk.open(generation.id);
-        let mut judgement = live.machine.judge(&generation.candidate.checks, &*self.told, &|| self.desk.decided());
         judgement.decision = self.desk.take();
         let (now, seen) = (self.now(), judgement.clone());
         self.health.change(|h| (h.judgement, h.judged) = (Some(seen), now));
