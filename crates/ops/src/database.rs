@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// The steps from an empty file to the tables of today. How many were done is kept in `user_version`; a step is never
 /// changed once it was in use, only followed by another.
-const STEPS: [&str; 8] = [WORK, ACTS, ASKED, BY_REVISION, UNDO, HUNTS, TRAVEL, SUMMARIES];
+const STEPS: [&str; 9] = [WORK, ACTS, ASKED, BY_REVISION, UNDO, HUNTS, TRAVEL, SUMMARIES, HUNTED];
 /// The version of the tables.
 const VERSION: i64 = STEPS.len() as i64;
 
@@ -131,6 +131,12 @@ CREATE TABLE hunt_steps (
 );
 CREATE INDEX hunt_steps_by_hunt ON hunt_steps (hunt, id);
 CREATE INDEX hunt_steps_by_machine ON hunt_steps (machine, id) WHERE machine IS NOT NULL;
+";
+
+/// Which hunt a job works on.
+const HUNTED: &str = "
+ALTER TABLE jobs ADD COLUMN hunt INTEGER;
+CREATE INDEX jobs_by_hunt ON jobs (hunt, id) WHERE hunt IS NOT NULL;
 ";
 
 /// The open database. One connection, used by one thread at a time.

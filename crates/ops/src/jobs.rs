@@ -25,6 +25,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::evidence::words;
 use crate::home::ServerLock;
+use crate::hunt::{self, Question};
 
 pub use task::Task;
 pub use worker::{launch, stop, worker};
@@ -142,12 +143,20 @@ pub struct About {
     pub draft: Option<String>,
     /// See [`Job::revision`].
     pub revision: Option<String>,
+    /// What it hunts for: see [`crate::hunt::of_job`].
+    pub hunt: Option<Question>,
 }
 
 impl About {
     /// A verb on one server.
     pub fn server(verb: &'static str, server: impl Into<String>, wait: Wait) -> About {
-        About { verb, server: Some(server.into()), wait, draft: None, revision: None }
+        About { verb, server: Some(server.into()), wait, draft: None, revision: None, hunt: None }
+    }
+
+    /// A hunt.
+    pub fn hunt(question: &Question, wait: Wait) -> About {
+        let (revision, hunt) = (Some(question.bad.clone()), Some(question.clone()));
+        About { revision, hunt, ..About::server("bisect", question.server.clone(), wait) }
     }
 }
 
@@ -183,7 +192,8 @@ pub fn start<T: Answer>(
     server: Option<&str>,
     work: impl FnOnce(&Context) -> Result<T> + Send + 'static,
 ) -> Result<JobId> {
-    let about = About { verb, server: server.map(str::to_owned), wait: Wait::No, draft: None, revision: None };
+    let server = server.map(str::to_owned);
+    let about = About { verb, server, wait: Wait::No, draft: None, revision: None, hunt: None };
     start_as(ctx, &about, work)
 }
 
@@ -238,10 +248,12 @@ impl Recording {
     fn begin(ctx: &Context, about: &About) -> Result<Recording> {
         interrupt_dead(ctx)?;
         let pid = std::process::id();
+        // Before the job, so that whoever knows the job knows the hunt.
+        let hunt = about.hunt.as_ref().map(|question| hunt::begin(ctx, question)).transpose()?;
         let job = ctx.database()?.with(|c| {
             c.execute(
-                "INSERT INTO jobs (verb, server, actor, pid, boot, started, state, draft, revision)
-                 VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?)",
+                "INSERT INTO jobs (verb, server, actor, pid, boot, started, state, draft, revision, hunt)
+                 VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?)",
                 params![
                     about.verb,
                     about.server,
@@ -250,7 +262,8 @@ impl Recording {
                     process_identity(pid),
                     ctx.now().to_string(),
                     about.draft,
-                    about.revision
+                    about.revision,
+                    hunt
                 ],
             )?;
             Ok(c.last_insert_rowid())

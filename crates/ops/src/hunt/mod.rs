@@ -18,6 +18,7 @@
 
 mod judge;
 mod known;
+mod look;
 mod propose;
 mod question;
 mod record;
@@ -27,9 +28,13 @@ pub mod search;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::trial::ask::ALWAYS;
+use crate::wanted::Wanted;
 
+pub use look::{Among, Place, Standing};
 pub use question::{Asked, Question};
-pub use record::{How, Hunt, HuntId, Step, Verdict, get, list, steps};
+pub(crate) use record::begin;
+pub use record::{How, Hunt, HuntId, Step, Verdict, get, job_of, list, of_job, steps};
 pub use report::{Culprit, HuntReport, Outcome, Proposal, Suspect};
 
 /// How a hunt is to be done.
@@ -48,6 +53,16 @@ pub struct Options {
 /// [`Error::Mistake`] if there is no such server, check or revision, or nothing is known to have been good.
 pub fn question(ctx: &Context, server: &str, asked: &Asked, good: Option<&str>, bad: Option<&str>) -> Result<Question> {
     question::settle(ctx, server, asked, good, bad)
+}
+
+/// The names that [`Asked::named`] takes: the checks of a server's newest text, and those that every machine has.
+///
+/// # Errors
+/// [`Error::Mistake`] if there is no such server in it.
+pub fn names(ctx: &Context, server: &str) -> Result<Vec<String>> {
+    let text = Wanted::read(ctx, Some("HEAD"))?;
+    let own = text.known(server)?.checks.keys().cloned();
+    Ok(own.chain(ALWAYS.map(str::to_owned)).collect())
 }
 
 /// The newest hunt of a server that did not come to its end.

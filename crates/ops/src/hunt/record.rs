@@ -9,6 +9,7 @@ use super::question::Question;
 use crate::context::Context;
 use crate::error::Result;
 use crate::evidence::words;
+use crate::jobs::JobId;
 
 /// A hunt's number. Later ones have greater numbers.
 pub type HuntId = i64;
@@ -132,6 +133,20 @@ pub fn list(ctx: &Context, server: &str, limit: usize) -> Result<Vec<Hunt>> {
     })
 }
 
+/// The hunt that a job works or worked on.
+pub fn of_job(ctx: &Context, job: JobId) -> Result<Option<HuntId>> {
+    ctx.database()?.with(|c| {
+        let hunt: Option<Option<HuntId>> =
+            c.prepare_cached("SELECT hunt FROM jobs WHERE id = ?")?.query_row([job], |row| row.get(0)).optional()?;
+        Ok(hunt.flatten())
+    })
+}
+
+/// The newest job that works or worked on a hunt.
+pub fn job_of(ctx: &Context, id: HuntId) -> Result<Option<JobId>> {
+    ctx.database()?.with(|c| c.query_row("SELECT max(id) FROM jobs WHERE hunt = ?", [id], |row| row.get(0)))
+}
+
 /// What a hunt has judged so far, in its order.
 pub fn steps(ctx: &Context, id: HuntId) -> Result<Vec<Step>> {
     ctx.database()?.with(|c| {
@@ -154,7 +169,7 @@ fn step(row: &Row<'_>) -> rusqlite::Result<Step> {
 }
 
 /// The hunt for this question: one that was interrupted, else a new one.
-pub(super) fn begin(ctx: &Context, question: &Question) -> Result<HuntId> {
+pub(crate) fn begin(ctx: &Context, question: &Question) -> Result<HuntId> {
     let json = json(question);
     let at = ctx.now().to_string();
     ctx.database()?.with(|c| {

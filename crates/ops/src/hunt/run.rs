@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use regrow_host::progress::note;
-use regrow_host::words::count;
 
 use super::judge::{Judge, Ready};
 use super::known::{self, Known};
@@ -128,11 +127,11 @@ impl Run<'_> {
                 Next::Try(items) => items,
                 next => return Ok(Ended { suspects, next }),
             };
-            note(self.ctx.progress(), left(&search, suspects.changes.len()));
+            note(self.ctx.progress(), search.left());
             let mut boots: Vec<(usize, Box<Boot>)> = Vec::new();
             for item in items {
                 match self.way(suspects.revision(item), suspects.subject(item))? {
-                    Way::Known(verdict) => search.learn(item, seen(verdict)),
+                    Way::Known(verdict) => search.learn(item, verdict.into()),
                     // Of two that are the same machine one is booted; the other is known then.
                     Way::Boot(boot) if boots.iter().any(|(_, other)| other.ready.machine == boot.ready.machine) => {}
                     Way::Boot(boot) => boots.push((item, boot)),
@@ -152,7 +151,7 @@ impl Run<'_> {
                     verdict = if good > bad { Verdict::Good } else { Verdict::Bad };
                 }
                 self.keep(Step { verdict, ..step }, Some(&boot.ready.machine))?;
-                search.learn(item, seen(verdict));
+                search.learn(item, verdict.into());
             }
         }
     }
@@ -177,7 +176,7 @@ impl Run<'_> {
         }
         for step in &self.steps {
             if let Some(item) = suspects.items.get(&step.revision) {
-                search.learn(*item, seen(step.verdict));
+                search.learn(*item, step.verdict.into());
                 search.booted(u32::from(step.how == How::Booted));
             }
         }
@@ -300,19 +299,4 @@ impl Run<'_> {
         self.steps.push(step);
         Ok(())
     }
-}
-
-fn seen(verdict: Verdict) -> Seen {
-    match verdict {
-        Verdict::Good => Seen::Good,
-        Verdict::Bad => Seen::Bad,
-        Verdict::Skipped => Seen::Skipped,
-    }
-}
-
-/// How much there is to do, in words.
-fn left(search: &Search, changesets: usize) -> String {
-    let changesets = count(search.places().min(changesets), "changeset", "changesets");
-    let boots = count(search.boots_left() as usize, "boot", "boots");
-    format!("{changesets} left, about {boots} to go")
 }

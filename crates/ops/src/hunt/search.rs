@@ -8,6 +8,8 @@
 //! less waiting, but more boots. So two at once are chosen only as long as the boots stay within
 //! [`most_boots`]; then it is one at a time.
 
+use regrow_host::words::count;
+
 /// What is known about an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
@@ -98,6 +100,12 @@ impl Search {
     /// How many more boots it takes, one at a time, if nothing must be skipped.
     pub fn boots_left(&self) -> u32 {
         halvings(self.places())
+    }
+
+    /// How much there is to do, in words.
+    pub fn left(&self) -> String {
+        let changesets = count(self.places().min(self.seen.len() - 1), "changeset", "changesets");
+        format!("{changesets} left, about {} to go", count(self.boots_left() as usize, "boot", "boots"))
     }
 
     /// What to do now; with `two`, two items may be tried at once.

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use regrow_config::CheckKind;
+use regrow_host::lock::Wait;
 
 use super::question::Suspects;
 use super::*;
 use crate::evidence::{self, Kind, New};
+use crate::jobs::{self, About};
 use crate::testing::Repository;
 
 struct Fixture(Repository);
@@ -141,4 +143,47 @@ fn a_check_is_given_by_a_command_a_unit_or_a_file_as_in_a_servers_text() {
     let Asked::Given { check, .. } = Asked::unit("nginx") else { panic!() };
     assert_eq!(check.kind, CheckKind::Unit { unit: "nginx.service".to_owned() });
     assert_eq!(Asked::command("true").name(), "command");
+}
+
+#[test]
+fn a_job_and_its_hunt_lead_to_each_other() {
+    let f = Fixture::new();
+    f.commit("servers/web1/root/etc/a", "1\n");
+    f.commit("servers/web1/root/etc/a", "2\n");
+    let question = f.question(Some("HEAD~1"), None).unwrap();
+    let stopped = || {
+        let about = About::hunt(&question, Wait::No);
+        jobs::run(&f.ctx, &about, |_| Err::<serde_json::Value, _>(Error::Cancelled)).unwrap_err();
+        jobs::newest(&f.ctx, "web1", "bisect").unwrap().unwrap()
+    };
+    let (first, second) = (stopped(), stopped());
+    let id = of_job(&f.ctx, first).unwrap().unwrap();
+    assert_eq!(of_job(&f.ctx, second).unwrap(), Some(id), "the second one goes on with it");
+    assert_eq!(job_of(&f.ctx, id).unwrap(), Some(second));
+    assert_eq!((of_job(&f.ctx, 99).unwrap(), job_of(&f.ctx, 99).unwrap()), (None, None));
+    assert_eq!(interrupted(&f.ctx, "web1").unwrap(), question);
+}
+
+#[test]
+fn who_looks_on_sees_which_changesets_are_still_in_question() {
+    let f = Fixture::new();
+    let commits: Vec<String> = (0..=4).map(|n| f.commit("servers/web1/root/etc/a", &format!("{n}\n"))).collect();
+    let question = f.question(Some(&commits[0]), None).unwrap();
+    let among = Among::of(&f.ctx, &question).unwrap();
+    let step = |n: usize, verdict, how| Step::new(&commits[n], "", verdict, how, String::new(), None);
+    let open = |steps: &[Step]| -> Vec<bool> { among.standing(steps).places.iter().map(|p| p.open).collect() };
+    let began = among.standing(&[]);
+    assert_eq!(began.places.iter().map(|p| &*p.revision).collect::<Vec<_>>(), &commits[1..]);
+    assert_eq!((began.culprit, &*began.words), (None, "4 changesets left, about 3 boots to go"));
+    let mut steps = vec![step(0, Verdict::Good, How::Known), step(4, Verdict::Bad, How::Booted)];
+    assert_eq!(open(&steps), [true; 4]);
+    steps.push(step(3, Verdict::Bad, How::Booted));
+    assert_eq!(open(&steps), [true, true, true, false]);
+    steps.push(step(2, Verdict::Good, How::Booted));
+    assert_eq!((open(&steps), among.standing(&steps).culprit), (vec![false, false, true, false], Some(2)));
+    steps.push(step(2, Verdict::Bad, How::Again));
+    assert_eq!(among.standing(&steps).culprit, Some(2), "what is seen after the end moves nothing");
+    assert_eq!(among.standing(&steps[2..4]).places[1].verdict, Some(Verdict::Good));
+    assert!(names(&f.ctx, "web1").unwrap().iter().map(|n| &**n).eq(["front", "system", "failed-units"]));
+    assert!(names(&f.ctx, "web2").is_err());
 }

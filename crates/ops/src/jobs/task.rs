@@ -82,12 +82,10 @@ impl Task {
                 wait: Wait::No,
                 draft: Some(draft.clone()),
                 revision: Some(tip.clone()),
+                hunt: None,
             },
             Task::Switch { server, at } => named("switch", server, at),
-            Task::Hunt { question } => About {
-                revision: Some(question.bad.clone()),
-                ..About::server("bisect", question.server.clone(), Wait::No)
-            },
+            Task::Hunt { question } => About::hunt(question, Wait::No),
             Task::Rollback { server, .. } => About::server("rollback", server.clone(), Wait::No),
             Task::Undo { server, .. } => About::server("undo", server.clone(), Wait::No),
         }

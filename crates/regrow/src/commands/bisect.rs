@@ -84,8 +84,7 @@ pub(crate) fn run(args: &Bisect, ctx: &Context, session: &Session) -> Said {
         None => hunt::interrupted(ctx, &args.server)?,
     };
     let options = Options { at_once: args.at_once, no_proposal: args.no_proposal };
-    let about =
-        About { revision: Some(question.bad.clone()), ..About::server("bisect", args.server.clone(), Wait::UntilFree) };
+    let about = About::hunt(&question, Wait::UntilFree);
     let report = jobs::run(ctx, &about, |ctx| hunt::hunt(ctx, &question, options))?;
     session.answer(&report, words)
 }
