@@ -142,13 +142,15 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         // Objects.
         .route("/server/{name}/file", get(pages::object::file::get))
         .route("/server/{name}/{kind}/{id}", get(pages::object::get))
-        // jobs, trials, switches: what runs and is watched
+        // jobs, trials, switches, hunts: what runs and is watched
         .route("/job/{id}", get(pages::job::get))
         .route("/job/{id}/events", get(pages::live::get))
         .route("/job/{id}/stop", post(pages::job::stop))
         .route("/server/{name}/trial", get(pages::trial::get).post(pages::server::post_trial))
         .route("/server/{name}/trial/end", post(pages::trial::end))
         .route("/server/{name}/switch", get(pages::switch::get).post(pages::server::post_switch))
+        .route("/server/{name}/hunt", get(pages::hunts::get).post(pages::hunts::post))
+        .route("/server/{name}/hunt/{id}", get(pages::hunt::get))
         .route("/server/{name}/keep", post(pages::switch::keep))
         .route("/server/{name}/go-back", post(pages::switch::go_back))
         // history: timeline, changesets, comparisons

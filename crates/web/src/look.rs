@@ -9,7 +9,7 @@ use regrow_ops::online::{Held, ServerStatus, StatusReport};
 use regrow_ops::wanted::RevisionName;
 use regrow_ops::{Context, changes};
 
-use crate::outcome::{verb_noun, which_failed};
+use crate::outcome::{askable, hunt_address, verb_noun, which_failed};
 use crate::view::{Digest, Mark, Tone, When, count};
 
 /// One of the three columns.
@@ -34,6 +34,8 @@ pub(crate) struct HeldView {
     pub(crate) mark: Mark,
     pub(crate) revision: Digest,
     pub(crate) words: String,
+    /// The check that failed, if it was one.
+    check: Option<String>,
 }
 
 /// A server.
@@ -131,7 +133,13 @@ impl HeldView {
             mark: Mark::new(Tone::Held, "Held"),
             revision: Digest::new(&held.revision),
             words: sentence_end(&what),
+            check: held.check.clone(),
         }
+    }
+
+    /// Where the changeset that broke it can be looked for.
+    pub(crate) fn hunt(&self, server: &str) -> String {
+        hunt_address(server, self.check.as_deref().map(askable), Some(&self.revision.full))
     }
 }
 

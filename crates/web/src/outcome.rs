@@ -6,6 +6,7 @@ use askama::Template;
 use regrow_ops::jobs::{Job, State};
 use serde_json::Value;
 
+use crate::pages::object::encode;
 use crate::view::{self, DiagnosticView, Digest, Mark, Tone};
 
 /// The headline of a job.
@@ -25,6 +26,22 @@ pub(crate) struct Outcome {
     pub(crate) help: Option<String>,
 }
 
+/// The page where a hunt begins, for a check that was seen to fail at a revision.
+pub(crate) fn hunt_address(server: &str, check: Option<&str>, revision: Option<&str>) -> String {
+    // What is on disk is no revision to begin at.
+    let revision = revision.filter(|r| r.len() >= 40 && r.bytes().all(|b| b.is_ascii_hexdigit()));
+    let fields = [("check", check), ("bad", revision)];
+    let fields = fields.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encode(value?))));
+    let query = fields.collect::<Vec<_>>().join("&");
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("/server/{}/hunt{mark}{query}", encode(server))
+}
+
+/// The check to ask for what a switch says failed: one that does not come up fails the check that every machine has.
+pub(crate) fn askable(failed: &str) -> &str {
+    if ["boot", "start"].contains(&failed) { "system" } else { failed }
+}
+
 /// The headline alone, for the stream.
 #[derive(Debug, Template)]
 #[template(path = "outcome.html")]
@@ -39,6 +56,8 @@ pub(crate) struct Check {
     pub(crate) mark: Mark,
     pub(crate) detail: String,
     pub(crate) took: String,
+    /// Where the changeset that broke it can be looked for, if it failed.
+    pub(crate) hunt: Option<String>,
 }
 
 /// One layer of a build.
@@ -86,6 +105,7 @@ pub(crate) fn verb_noun(verb: &str) -> String {
         "switch" => "Switch",
         "rollback" => "Rollback",
         "lock" => "Lock",
+        "bisect" => "Culprit hunt",
         other => {
             let mut letters = other.chars();
             return letters.next().map(|c| c.to_uppercase().chain(letters).collect()).unwrap_or_default();
@@ -117,17 +137,22 @@ impl Outcome {
 
     /// Of a job with the state and result of its end, or of one that runs.
     pub(crate) fn new(job: &Job, state: State, result: &Value) -> Outcome {
+        Outcome::told(&job.verb, &job_title(job), state, result)
+    }
+
+    /// The same of a piece of work whose job is gone.
+    pub(crate) fn told(verb: &str, title: &str, state: State, result: &Value) -> Outcome {
         let (sign, tone, words) = match state {
             State::Running => ("▸", Tone::Busy, "The result will stand here.".to_owned()),
-            State::Done => ("✓", Tone::Good, good_words(&job.verb, result)),
-            State::No => ("✗", Tone::Bad, no_words(&job.verb, result)),
+            State::Done => ("✓", Tone::Good, good_words(verb, result)),
+            State::No => ("✗", Tone::Bad, no_words(verb, result)),
             State::Failed => ("✗", Tone::Bad, error_text(result, "message").unwrap_or_default()),
             State::Interrupted => {
                 let words = "its process ended in the middle; nothing is half done, start it again";
                 ("✗", Tone::Bad, error_text(result, "message").unwrap_or_else(|| words.to_owned()))
             }
         };
-        let mark = Mark::new(tone, word(&job.verb, state, result));
+        let mark = Mark::new(tone, word(verb, state, result));
         let lines = result["error"]["causes"]
             .as_array()
             .into_iter()
@@ -135,7 +160,7 @@ impl Outcome {
             .filter_map(Value::as_str)
             .map(sentence)
             .collect();
-        let title_short = format!("{sign} {}", job_title(job));
+        let title_short = format!("{sign} {title}");
         Outcome {
             title: format!("{title_short} – Regrow"),
             title_short,
@@ -185,11 +210,27 @@ fn good_words(verb: &str, report: &Value) -> String {
             Some(down) => format!("all checks passed; connections waited for {}", view::took(down)),
             None => "all checks passed".to_owned(),
         },
+        "bisect" => first_words(report),
         _ => format!("finished{within}"),
     }
 }
 
+/// The first sentence of a hunt's report.
+fn first_words(report: &Value) -> String {
+    let words = plain(report["words"][0].as_str().unwrap_or_default());
+    // A sentence on a page begins with words; the revision is linked below.
+    words.split_once(' ').filter(|(_, rest)| rest.starts_with('“')).map_or(words, |(_, rest)| rest).to_owned()
+}
+
+/// Advice without the options of a command at its end: a page has fields for them.
+pub(crate) fn plain(words: &str) -> &str {
+    words.split(": --").next().unwrap_or_default().trim_end_matches("; or give one")
+}
+
 fn no_words(verb: &str, report: &Value) -> String {
+    if verb == "bisect" {
+        return first_words(report);
+    }
     let which = which_failed(report).or_else(|| report["message"].as_str().map(str::to_owned));
     let which = which.unwrap_or_else(|| "the answer is no".to_owned());
     match verb {
@@ -223,6 +264,8 @@ fn word(verb: &str, state: State, report: &Value) -> &'static str {
         (State::Done, "trial") => "Healthy",
         (State::Done, "switch" | "rollback") if report["unchanged"] == true => "Unchanged",
         (State::Done, "switch" | "rollback") => "Online",
+        (State::Done, "bisect") => "Found",
+        (State::No, "bisect") => "Not found",
         (State::Done, _) => "Done",
         (State::No, "trial") => "Not healthy",
         (State::No, "switch") => "Went back",
@@ -250,6 +293,7 @@ impl Report {
             },
             detail: text(&c["detail"]),
             took: seconds(c),
+            hunt: None,
         });
         // Red things first; within one colour the order of the text.
         let mut checks: Vec<Check> = checks.collect();
@@ -297,6 +341,23 @@ impl Report {
         }
         Report { checks_about: String::new(), checks, diagnostics, journals, layers, facts }
     }
+
+    /// The same, of a server: what failed leads to the hunt for its culprit.
+    pub(crate) fn of(server: Option<&str>, report: &Value) -> Report {
+        let mut read = Report::new(report);
+        if let Some(server) = server {
+            let revision = report["revision"].as_str().or(report["to_revision"].as_str());
+            read.lead_to_hunts(server, revision);
+        }
+        read
+    }
+
+    /// What failed leads to the hunt for its culprit, which ends at the revision where it was seen.
+    pub(crate) fn lead_to_hunts(&mut self, server: &str, revision: Option<&str>) {
+        for check in self.checks.iter_mut().filter(|c| c.mark.tone() == Tone::Bad) {
+            check.hunt = Some(hunt_address(server, Some(&check.name), revision));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -338,6 +399,34 @@ mod tests {
         assert_eq!(outcome.words, "Cannot write /x.");
         assert_eq!(outcome.lines, ["No space left on device."]);
         assert_eq!(outcome.help.as_deref(), Some("Free some space."));
+    }
+
+    #[test]
+    fn what_failed_leads_to_the_hunt_for_its_culprit_and_nothing_else_does() {
+        let revision = "0123456789abcdef0123456789abcdef01234567";
+        let checks = json!([{"name": "a b", "passed": false}, {"name": "c", "passed": true}]);
+        let hunts = |revision: &str| -> Vec<Option<String>> {
+            let report = json!({"revision": revision, "checks": checks});
+            Report::of(Some("web1"), &report).checks.into_iter().map(|c| c.hunt).collect()
+        };
+        assert_eq!(hunts(revision), [Some(format!("/server/web1/hunt?check=a%20b&bad={revision}")), None]);
+        assert_eq!(hunts(&format!("{revision}+edits"))[0].as_deref(), Some("/server/web1/hunt?check=a%20b"));
+        assert_eq!(Report::of(None, &json!({"checks": checks})).checks[0].hunt, None);
+    }
+
+    #[test]
+    fn a_hunt_is_told_without_the_options_of_a_command() {
+        let report = json!({"words": ["front passes at the bad end 1: active", "x"]});
+        let outcome = Outcome::new(&job("bisect"), State::No, &report);
+        assert_eq!((&*outcome.mark.word, &*outcome.words), ("Not found", "Front passes at the bad end 1: active."));
+        let found = json!({"words": ["abcdef012345 “Change it” by Ann broke front: refused"]});
+        let outcome = Outcome::new(&job("bisect"), State::Done, &found);
+        assert_eq!(&*outcome.words, "“Change it” by Ann broke front: refused.");
+        assert_eq!(
+            plain("name an older revision where it worked: --good REV"),
+            "name an older revision where it worked"
+        );
+        assert_eq!(plain("it has a, b; or give one: --run 'CMD', --check-file FILE"), "it has a, b");
     }
 
     #[test]

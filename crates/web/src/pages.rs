@@ -11,6 +11,8 @@ pub(crate) mod drafts;
 pub(crate) mod edit;
 pub(crate) mod go;
 pub(crate) mod history;
+pub(crate) mod hunt;
+pub(crate) mod hunts;
 pub(crate) mod job;
 pub(crate) mod jobs;
 pub(crate) mod live;

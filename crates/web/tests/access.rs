@@ -94,8 +94,16 @@ fn each_role_may_what_it_says_and_is_told_the_rest_in_words() {
         let answer = post_as(&pages, &cookie, "/move", &form);
         assert_eq!(answer.body.contains("This needs the role"), !may, "{name}: {} {}", answer.status, answer.body);
     }
+    for (name, may) in [("vera", false), ("eddie", true)] {
+        let cookie = sign_in(&pages, name);
+        let page = pages.get_as(&cookie, "/server/web1/hunt");
+        assert_eq!(page.body.contains(&format!("{name} has the role ")), !may, "the page says why there is no hunt");
+        let form = format!("session={}&once={}&what=check:front", page.field("session"), page.field("once"));
+        let answer = post_as(&pages, &cookie, "/server/web1/hunt", &form);
+        assert_eq!(answer.status, if may { 422 } else { 403 }, "{name}: {}", answer.body);
+    }
     let vera = sign_in(&pages, "vera");
-    for path in ["/", "/history", "/acts", "/jobs", "/go?q=web1", "/server/web1", "/password"] {
+    for path in ["/", "/history", "/acts", "/jobs", "/go?q=web1", "/server/web1", "/server/web1/hunt", "/password"] {
         assert_eq!(pages.get_as(&vera, path).status, 200, "{path}");
     }
     assert_eq!(pages.get_as(&vera, "/accounts").status, 403);
@@ -322,6 +330,10 @@ fn hostile_requests_meet_words_and_no_session() {
         "/assets/../../etc/passwd",
         "/job/-1",
         "/job/99999999999999999999",
+        "/server/web1/hunt/-1",
+        "/server/web1/hunt/99999999999999999999",
+        "/server/web1/hunt?check=%3Cscript%3E&bad=--output%3D%2Ftmp%2Fx",
+        "/server/..%2f..%2fetc/hunt",
         "/acts?before=x",
         "/acts?who=%27%3B%20DROP%20TABLE%20acts%3B--",
         "/go?q=%3Cscript%3E&piece=found",

@@ -16,10 +16,11 @@ use common::{fleet, work};
 use regrow_config::edit::Edit;
 use regrow_ops::accounts::{self, Role};
 use regrow_ops::drafts::{self, Target, Wish};
+use regrow_ops::hunt::HuntId;
 use regrow_ops::jobs::JobId;
 use thirtyfour::prelude::*;
 
-/// Name and address. `{failed}` and `{running}` are jobs, `{head}` the newest changeset, `{draft}` a draft; where a world
+/// Name and address. `{failed}` and `{running}` are jobs, `{found}` and `{stopped}` hunts, `{head}` the newest changeset, `{draft}` a draft; where a world
 /// has none, the page says so, and is looked at as well.
 const SCREENS: &[(&str, &str)] = &[
     ("servers", "/"),
@@ -36,6 +37,9 @@ const SCREENS: &[(&str, &str)] = &[
     ("object that lacks", "/server/web1/users/nobody"),
     ("trial", "/server/web1/trial"),
     ("switch", "/server/web1/switch"),
+    ("find the culprit", "/server/web1/hunt?check=front"),
+    ("a hunt that found", "/server/web1/hunt/{found}"),
+    ("a hunt that was stopped", "/server/web1/hunt/{stopped}"),
     ("drafts", "/drafts"),
     ("draft", "/draft/{draft}"),
     ("draft with conflicts", "/draft/{draft}/conflicts"),
@@ -73,6 +77,8 @@ struct World {
     pages: Pages,
     failed: Option<JobId>,
     running: Option<JobId>,
+    found: Option<HuntId>,
+    stopped: Option<HuntId>,
     head: String,
     draft: String,
     /// Lets the running job end.
@@ -83,7 +89,8 @@ impl World {
     fn new(fill: impl FnOnce(&std::path::Path)) -> World {
         let pages = Pages::with(fill);
         let head = fleet::head(&pages.fleet());
-        World { pages, failed: None, running: None, head, draft: "none".to_owned(), _go: None }
+        let (failed, running, found, stopped) = (None, None, None, None);
+        World { pages, failed, running, found, stopped, head, draft: "none".to_owned(), _go: None }
     }
 
     /// All there can be.
@@ -92,6 +99,8 @@ impl World {
         let pages = &world.pages;
         fleet::prove(&pages.ctx);
         world.failed = Some(work::ended_job(pages));
+        world.found = Some(work::ended_hunt(pages, "front"));
+        world.stopped = Some(work::stopped_hunt(pages, "front"));
         let (running, go) = work::running_job(pages);
         (world.running, world._go) = (Some(running), Some(go));
         for (name, role) in [("vera", Role::View), ("susan", Role::Switch)] {
@@ -114,6 +123,8 @@ impl World {
         let number = |job: Option<JobId>| job.map_or_else(|| "0".to_owned(), |job| job.to_string());
         path.replace("{failed}", &number(self.failed))
             .replace("{running}", &number(self.running))
+            .replace("{found}", &number(self.found))
+            .replace("{stopped}", &number(self.stopped))
             .replace("{head}", &self.head)
             .replace("{draft}", &self.draft)
     }

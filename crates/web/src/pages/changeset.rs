@@ -11,12 +11,12 @@ use axum::response::Response;
 use regrow_ops::compare::{self, Comparison};
 use regrow_ops::evidence;
 use regrow_ops::moves::{self, Options};
-use regrow_ops::{Context, Error};
+use regrow_ops::{Context, Error, Kind};
 use serde::Deserialize;
 
 use crate::app::App;
 use crate::form::Went;
-use crate::outcome::verb_noun;
+use crate::outcome::{hunt_address, verb_noun};
 use crate::pages::draft::start_build;
 use crate::pages::history::mark;
 use crate::pages::{layout, message, show, work};
@@ -51,6 +51,8 @@ struct Proof {
     mark: Mark,
     image: Option<Digest>,
     job: Option<i64>,
+    /// Where the changeset that broke it can be looked for, if it did not work.
+    hunt: Option<String>,
     when: When,
 }
 
@@ -106,6 +108,8 @@ fn draw(app: &App, ctx: &Context, revision: &str, visitor: Visitor) -> regrow_op
             mark: mark(p.kind, p.verdict),
             image: p.image.as_ref().map(Digest::new),
             job: evidence::job_of(ctx, p)?,
+            hunt: (p.on.is_none() && matches!(p.kind, Kind::Trial | Kind::Switch) && !p.verdict.is_good())
+                .then(|| hunt_address(&p.server, None, Some(&change.revision))),
             when: When::new(p.at, now),
         })
     };

@@ -14,13 +14,14 @@ use regrow_ops::compare::{self, Comparison, Side};
 use regrow_ops::drafts::{self, Conflict, DISK, OnDisk, Outcome};
 use regrow_ops::jobs::{self, Task};
 use regrow_ops::wanted::Wanted;
-use regrow_ops::{Context, Error};
+use regrow_ops::{Context, Error, Kind, evidence};
 
 use crate::app::App;
 use crate::form::{Own, Sent, Went};
 use crate::outcome::sentence;
 use crate::pages::drafts::disk_words;
 use crate::pages::edit::{ConflictRow, decisions};
+use crate::pages::history::mark as verdict_mark;
 use crate::pages::server::KEPT;
 use crate::pages::{layout, message, show, work};
 use crate::preview::Preview;
@@ -57,6 +58,8 @@ struct Server {
     name: String,
     mark: Mark,
     job: Option<i64>,
+    /// What a trial of the draft as it is showed, if there was one.
+    tried: Option<Mark>,
 }
 
 /// How many servers have buttons of their own.
@@ -113,7 +116,9 @@ fn draw(app: &App, ctx: &Context, visitor: &Visitor, id: &str) -> regrow_ops::Re
     let mut servers = Vec::new();
     for name in reached(&found).into_iter().take(SERVERS) {
         let (mark, job) = build_mark(builds.get(&name));
-        servers.push(Server { mark, job, name });
+        let tried = evidence::of_revision(ctx, &name, Kind::Trial, &draft.tip)?;
+        let tried = tried.map(|e| verdict_mark(e.kind, e.verdict));
+        servers.push(Server { mark, job, tried, name });
     }
     let files = drafts::files_of(ctx, id)?;
     let mut wrong = drafts::diagnostics(ctx, id)?;
@@ -156,7 +161,7 @@ fn draw_disk(app: &App, ctx: &Context, visitor: &Visitor) -> regrow_ops::Result<
     };
     let mut servers = Vec::new();
     for name in reached(&found).into_iter().take(SERVERS) {
-        servers.push(Server { name, mark: Mark::new(Tone::None, "built when tried"), job: None });
+        servers.push(Server { name, mark: Mark::new(Tone::None, "built when tried"), job: None, tried: None });
     }
     let title = match &disk {
         Some(disk) => format!("Edits on disk: {}", disk_words(disk)),

@@ -8,9 +8,9 @@ use axum::extract::{Form, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use regrow_ops::Context;
 use regrow_ops::accounts::Role;
 use regrow_ops::jobs::{self, Job, JobId};
+use regrow_ops::{Context, hunt};
 use serde::Deserialize;
 
 use crate::app::App;
@@ -66,7 +66,7 @@ pub(crate) fn watch(job: &Job, events: &[jobs::Entry], now: Timestamp) -> (Watch
         checks: track.checks(now).to_vec(),
         countdown: track.countdown(goes_back(&job.verb), now),
     };
-    (watch, Outcome::new(job, state, &result), Report::new(&result))
+    (watch, Outcome::new(job, state, &result), Report::of(job.server.as_deref(), &result))
 }
 
 /// A job as the pages of a trial and of a switch show it; empty where there was none.
@@ -104,6 +104,12 @@ impl Found {
     }
 }
 
+/// The address of the hunt that a job works on.
+fn hunt_of(ctx: &Context, job: &Job) -> regrow_ops::Result<Option<String>> {
+    let hunt = hunt::of_job(ctx, job.id)?;
+    Ok(hunt.zip(job.server.as_deref()).map(|(id, server)| format!("/server/{server}/hunt/{id}")))
+}
+
 #[derive(Debug, Template)]
 #[template(path = "job.html")]
 struct Page {
@@ -112,6 +118,8 @@ struct Page {
     actor: String,
     started: When,
     form_token: String,
+    /// The address of the hunt that it works on.
+    hunt: Option<String>,
     watch: Watch,
     outcome: Outcome,
     report: Report,
@@ -120,7 +128,11 @@ struct Page {
 /// The page.
 pub(crate) async fn get(State(app): State<Arc<App>>, visitor: Visitor, Path(id): Path<String>) -> Response {
     let Ok(id) = id.parse::<JobId>() else { return message::missing(&app, "A job has a number.") };
-    let (job, events) = match work(&app, move |ctx| read(ctx, id)).await {
+    let found = work(&app, move |ctx| match read(ctx, id)? {
+        Some((job, events)) => Ok(Some((hunt_of(ctx, &job)?, job, events))),
+        None => Ok(None),
+    });
+    let (hunt, job, events) = match found.await {
         Ok(Some(found)) => found,
         Ok(None) => return message::missing(&app, &format!("There is no job {id}.")),
         Err(response) => return response,
@@ -133,6 +145,7 @@ pub(crate) async fn get(State(app): State<Arc<App>>, visitor: Visitor, Path(id):
         form_token: visitor.form_token,
         server: job.server,
         actor: job.actor,
+        hunt,
         watch,
         outcome,
         report,
@@ -149,7 +162,8 @@ pub(crate) struct Sent {
 
 /// What became of a press of the Stop button.
 enum Stop {
-    Asked,
+    /// With the page where one sees what becomes of it.
+    Asked(String),
     Missing,
     /// The job changes what is online.
     Forbidden,
@@ -171,10 +185,13 @@ pub(crate) async fn stop(
     let stopped = work(&app, move |ctx| match jobs::get(ctx, id)? {
         None => Ok(Stop::Missing),
         Some(job) if goes_back(&job.verb) && !may_switch => Ok(Stop::Forbidden),
-        Some(_) => jobs::stop(ctx, id).map(|_| Stop::Asked),
+        Some(job) => {
+            jobs::stop(ctx, id)?;
+            Ok(Stop::Asked(hunt_of(ctx, &job)?.unwrap_or_else(|| format!("/job/{id}"))))
+        }
     });
     match stopped.await {
-        Ok(Stop::Asked) => (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/job/{id}"))]).into_response(),
+        Ok(Stop::Asked(then)) => (StatusCode::SEE_OTHER, [(header::LOCATION, then)]).into_response(),
         Ok(Stop::Missing) => message::missing(&app, &format!("There is no job {id}.")),
         Ok(Stop::Forbidden) => message::forbidden(&app, &visitor, Role::Switch),
         Err(response) => response,

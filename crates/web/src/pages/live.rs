@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 
 use crate::app::App;
 use crate::outcome::{Outcome, OutcomePiece, Report, ReportPiece};
+use crate::pages::hunt::Follow;
 use crate::pages::job::goes_back;
 use crate::pages::switch::{After, AfterPiece, Decide, DecidePiece};
 use crate::pages::trial::{KeptPiece, KeptView};
@@ -42,7 +43,7 @@ pub(crate) struct Since {
     after: i64,
 }
 
-/// How often the console of a trial and the way of a switch are looked at.
+/// How often the console of a trial, the way of a switch and the steps of a hunt are looked at.
 const LOOK_ASIDE: Duration = Duration::from_millis(200);
 /// How often a quiet stream looks whether anybody still reads it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -104,16 +105,19 @@ struct Teller {
 
 /// What is shown beside the job, which its events do not tell.
 struct Aside {
+    visitor: Visitor,
     form_token: String,
     /// How much of a trial's console was told.
     console: Option<u64>,
     kept: Option<KeptView>,
     decide: Option<Decide>,
+    hunt: Option<Follow>,
 }
 
 impl Aside {
     fn new(visitor: Visitor) -> Aside {
-        Aside { form_token: visitor.form_token, console: None, kept: None, decide: None }
+        let form_token = visitor.form_token.clone();
+        Aside { visitor, form_token, console: None, kept: None, decide: None, hunt: None }
     }
 }
 
@@ -186,6 +190,18 @@ impl Teller {
                     self.aside.decide = Some(decide);
                 }
             }
+            "bisect" => {
+                if self.aside.hunt.is_none() {
+                    self.aside.hunt = Follow::of(ctx, self.job.id).ok()?;
+                }
+                let news = match &mut self.aside.hunt {
+                    Some(hunt) => hunt.news(ctx)?,
+                    None => Vec::new(),
+                };
+                for piece in news {
+                    self.send(Event::default().event("patch").data(piece))?;
+                }
+            }
             _ => {}
         }
         Some(())
@@ -209,7 +225,7 @@ impl Teller {
         // connection between the two hears both again.
         self.send(Event::default().event("patch").data(rows))?;
         let outcome = Outcome::new(&self.job, ended.state, &ended.result);
-        let report = Report::new(&ended.result);
+        let report = Report::of(self.job.server.as_deref(), &ended.result);
         let mut blocks = OutcomePiece { outcome: &outcome }.render().ok()?;
         blocks.push_str(&ReportPiece { report: &report }.render().ok()?);
         // Every check's result stands in the report now. There is nothing left to stop, but the button keeps its room, so
@@ -219,6 +235,9 @@ impl Teller {
             let after = After::of(&self.app, &self.app.ctx, server, Some(&ended.result)).ok()?;
             let piece = AfterPiece { server, form_token: &self.aside.form_token, after };
             blocks.push_str(&piece.render().ok()?);
+        }
+        if let Some(hunt) = &self.aside.hunt {
+            blocks.push_str(&hunt.answer(&self.app, &self.app.ctx, &self.aside.visitor)?);
         }
         self.say(&format!("{}. {}", outcome.mark.word, outcome.words))?;
         self.send(Event::default().event("patch").id(id).data(blocks))

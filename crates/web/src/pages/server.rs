@@ -114,6 +114,7 @@ fn draw(
     if let Some(e) = judged {
         let (revision, when) = (Digest::new(&e.revision).short(), When::new(e.at, now).ago);
         report.checks_about = format!("of the {} of {revision}, {when}", verb_noun(e.kind.as_str()).to_lowercase());
+        report.lead_to_hunts(name, Some(&e.revision));
     }
     let mut actions = actions(app, name, &look, !diagnostics.is_empty())?;
     for action in &mut actions {
@@ -279,7 +280,7 @@ async fn submit(
 }
 
 /// Whether the fleet or the home has a server of this name.
-fn known(ctx: &Context, server: &str) -> regrow_ops::Result<bool> {
+pub(crate) fn known(ctx: &Context, server: &str) -> regrow_ops::Result<bool> {
     Ok(Wanted::read(ctx, None)?.fleet.servers.contains_key(server)
         || ctx.home().server_names()?.iter().any(|n| n == server))
 }

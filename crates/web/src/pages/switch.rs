@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::look::{HeldView, Proof};
-use crate::outcome::{Outcome, Report};
+use crate::outcome::{Outcome, Report, askable, hunt_address};
 use crate::pages::job::{self, Watch};
 use crate::pages::{layout, message, show, work};
 use crate::view::{Digest, Layout, Place};
@@ -76,6 +76,8 @@ pub(crate) struct After {
     back: Option<Digest>,
     /// What a rollback goes back to.
     previous: Option<Digest>,
+    /// Where the changeset that broke it can be looked for.
+    hunt: String,
     once: String,
 }
 
@@ -100,8 +102,10 @@ impl After {
         let journal = online::read_journal(&ctx.home().server(server))?;
         let back = (result["held"] == true).then(|| result["to_revision"].as_str().map(Digest::new)).flatten();
         let previous = journal.previous().map(|p| Digest::new(&p.generation.candidate.revision));
+        let failed = result["failed"].as_str().map(askable);
+        let hunt = hunt_address(server, failed, back.as_ref().map(|b| &*b.full));
         let once = app.form_once()?;
-        Ok(After { back, previous, once })
+        Ok(After { back, previous, hunt, once })
     }
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn prove(ctx: &Context) {
             {"name": "front", "kind": "http", "passed": front, "seconds": 0.05,
              "detail": if front { "status 200, body has \"grown from text\"" } else { "status 200, but \"grown from text\" is not in the body" }},
             {"name": "nginx", "kind": "unit", "passed": true, "detail": "active (running)", "seconds": 0.02},
-            {"name": "running", "passed": front, "detail": if front { "running" } else { "degraded" }, "seconds": 3.1}],
+            {"name": "running", "kind": "system", "passed": front, "detail": if front { "running" } else { "degraded" }, "seconds": 3.1}],
           "failed_units": if front { json!([]) } else { json!([{"unit": "certbot.service", "journal": "certbot[212]: no network here\ncertbot.service: Failed with result 'exit-code'."}]) }})
     };
     record(Kind::Build, 1, 'a', Verdict::Built, &json!({"seconds": 42.7}));

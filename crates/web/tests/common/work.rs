@@ -1,9 +1,12 @@
-//! Jobs that pages can show: one that ended badly, one in the middle.
+//! Jobs and hunts that pages can show: some that ended, some in the middle.
 
 use std::sync::mpsc;
 
+use regrow_host::lock::Wait;
 use regrow_host::progress::{self, Unit};
-use regrow_ops::jobs::{self, JobId};
+use regrow_ops::Error;
+use regrow_ops::hunt::{self, Asked, HuntId, Question};
+use regrow_ops::jobs::{self, About, JobId, Task};
 use serde_json::json;
 
 use super::Pages;
@@ -54,4 +57,46 @@ pub(crate) fn running_job(pages: &Pages) -> (JobId, mpsc::Sender<()>) {
             {"name": "requested", "key": "f".repeat(64), "cached": false, "seconds": 9.1}]}))
     });
     (job.unwrap(), go)
+}
+
+/// The question of a hunt whose ends are what evidence knows.
+fn question(pages: &Pages, check: &str) -> Question {
+    hunt::question(&pages.ctx, "web1", &Asked::named(check), None, None).unwrap()
+}
+
+/// A hunt that came to its end. Where evidence knows both sides of the culprit, nothing is booted.
+pub(crate) fn ended_hunt(pages: &Pages, check: &str) -> HuntId {
+    let job = jobs::launch(&pages.ctx, &Task::Hunt { question: question(pages, check) }).unwrap();
+    assert!(jobs::subscribe(&pages.ctx, job, 0).unwrap().count() > 0);
+    hunt::of_job(&pages.ctx, job).unwrap().unwrap()
+}
+
+/// A hunt that was stopped before it had learned anything.
+pub(crate) fn stopped_hunt(pages: &Pages, check: &str) -> HuntId {
+    let (id, _, stop) = running_hunt(pages, check);
+    stop();
+    id
+}
+
+/// A hunt under way, its job, and what stops it and waits for its end.
+pub(crate) fn running_hunt(pages: &Pages, check: &str) -> (HuntId, JobId, impl FnOnce() + use<>) {
+    let (go, wait) = mpsc::channel::<()>();
+    let (begun, begins) = mpsc::channel::<()>();
+    let about = About::hunt(&question(pages, check), Wait::No);
+    let ctx = pages.ctx.clone();
+    let thread = std::thread::spawn(move || {
+        let stopped = jobs::run(&ctx, &about, |_| {
+            begun.send(()).unwrap();
+            let _ = wait.recv();
+            Err::<serde_json::Value, _>(Error::Cancelled)
+        });
+        assert!(matches!(stopped, Err(Error::Cancelled)));
+    });
+    begins.recv().unwrap();
+    let job = jobs::list(&pages.ctx, Some("web1"), 1).unwrap()[0].id;
+    let stop = move || {
+        go.send(()).unwrap();
+        thread.join().unwrap();
+    };
+    (hunt::of_job(&pages.ctx, job).unwrap().unwrap(), job, stop)
 }
