@@ -17,6 +17,32 @@ const PAGE: &str = "root/var/www/html/index.html";
 const TUNING: &str = "root/etc/postgresql/17/main/conf.d/tuning.conf";
 const ISSUE: &str = "root/etc/issue";
 
+/// A changeset that does harm.
+pub(crate) struct Culprit {
+    /// It is the one called "Change N".
+    pub(crate) number: u64,
+    pub(crate) commit: String,
+}
+
+/// A fleet that is online and healthy, with a hundred changesets after that; the two that do harm, first the one that
+/// breaks the check `front`, then, if there are to be `both`, the one that breaks `database`; and what [`online`] says.
+pub(crate) fn fleet(both: bool) -> (Real, [Culprit; 2], (Value, String)) {
+    let seed = std::env::var("REGROW_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x5eed_0004u64);
+    // Two different numbers, neither of them an end.
+    let page = 2 + seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (CHANGESETS - 3);
+    let database = if both { 2 + (page + 17 + seed % 60) % (CHANGESETS - 3) } else { u64::MAX };
+    let real = Real::locked();
+    for (check, seconds) in [("front", "8"), ("database", "15")] {
+        real.ok(&["set", "web1", &format!("checks.{check}.timeout"), seconds, "-m", "wait less"]);
+    }
+    // The good end is what the switch has shown.
+    real.json(&["switch", "web1"]);
+    let before = online(&real);
+    let commits = history(&real, page, database);
+    let culprits = [Culprit { number: page, commit: commits.0 }, Culprit { number: database, commit: commits.1 }];
+    (real, culprits, before)
+}
+
 /// Lands a hundred changesets; the two with these numbers break the page and PostgreSQL's start. Returns their commits.
 fn history(real: &Real, page: u64, database: u64) -> (String, String) {
     let mut culprits = (String::new(), String::new());
@@ -58,7 +84,7 @@ fn history(real: &Real, page: u64, database: u64) -> (String, String) {
 }
 
 /// What tells the online server from any other, or from itself started anew.
-fn online(real: &Real) -> (Value, String) {
+pub(crate) fn online(real: &Real) -> (Value, String) {
     let running = real.status()["running"].clone();
     (running, real.ok(&["exec", "web1", "--", "cut", "-d", " ", "-f", "22", "/proc/1/stat"]))
 }
@@ -73,23 +99,12 @@ fn held(report: &Value, culprit: &str) {
 
 #[test]
 fn two_culprits_among_a_hundred_changesets_are_named_by_booting_beside_the_online_server() {
-    let seed = std::env::var("REGROW_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x5eed_0004u64);
-    // Two different numbers, neither of them an end.
-    let page = 2 + seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (CHANGESETS - 3);
-    let database = 2 + (page + 17 + seed % 60) % (CHANGESETS - 3);
     let _one = one_at_a_time();
-    let real = Real::locked();
-    for (check, seconds) in [("front", "8"), ("database", "15")] {
-        real.ok(&["set", "web1", &format!("checks.{check}.timeout"), seconds, "-m", "wait less"]);
-    }
-    // The good end is what the switch has shown.
-    real.json(&["switch", "web1"]);
-    let before = online(&real);
-    let culprits = history(&real, page, database);
+    let (real, [page, database], before) = fleet(true);
 
     let found = real.json(&["bisect", "web1", "--check", "front"]);
-    held(&found, &culprits.0);
-    assert_eq!(found["found"]["subject"], format!("Change {page}"));
+    held(&found, &page.commit);
+    assert_eq!(found["found"]["subject"], format!("Change {}", page.number));
     assert_eq!(online(&real), before, "the online server was never touched");
     assert!(real.http().unwrap().1.contains("grown from text"));
     // The rest takes minutes.
@@ -109,7 +124,7 @@ fn two_culprits_among_a_hundred_changesets_are_named_by_booting_beside_the_onlin
     let found = real.json(&["bisect", "web1", "--continue"]);
     assert_eq!(found["resumed"], true);
     assert_eq!(found["changesets"], CHANGESETS + 1);
-    assert_eq!(found["culprit"], culprits.1, "{found:#}");
+    assert_eq!(found["culprit"], database.commit, "{found:#}");
     assert!(found["boots"].as_u64().unwrap() <= BOOTS, "{found:#}");
     assert_eq!(found["proposal"]["healthy"], true, "{found:#}");
     assert!(found["words"].to_string().contains("all checks pass"), "{found:#}");
@@ -118,10 +133,10 @@ fn two_culprits_among_a_hundred_changesets_are_named_by_booting_beside_the_onlin
     let given = ["bisect", "web1", "--run", "! grep -q plenty /etc/postgresql/17/main/conf.d/tuning.conf"];
     // The page's proposal is the one changeset after the hundred.
     let at = |n: u64| format!("HEAD~{}", CHANGESETS + 1 - n);
-    let (good, bad) = (at(database.saturating_sub(5)), at((database + 3).min(CHANGESETS)));
+    let (good, bad) = (at(database.number.saturating_sub(5)), at((database.number + 3).min(CHANGESETS)));
     let given = [&given[..], &["--good", &good, "--bad", &bad, "--no-proposal"]].concat();
     let found = real.json(&given);
-    assert_eq!(found["culprit"], culprits.1, "{found:#}");
+    assert_eq!(found["culprit"], database.commit, "{found:#}");
     let again = real.json(&given);
     assert_eq!((&again["culprit"], again["boots"].as_u64()), (&found["culprit"], Some(0)), "{again:#}");
 

@@ -7,6 +7,7 @@ mod click;
 mod fleet;
 mod hunt;
 mod hunt_ways;
+mod hunting;
 mod kill;
 mod pages;
 mod readme;
