@@ -88,6 +88,7 @@ fn culprits_among_a_hundred_changesets_are_found_and_taken_back_by_clicks_only()
     let both = std::env::var_os("REGROW_TEST_ALL").is_some();
     let (real, [page, database], before) = fleet(both);
     assert!(failing(&real, 1).contains(&"front".to_owned()));
+    let bad = real.git(&["rev-parse", "HEAD"]).trim().to_owned();
     let served = Served::start(&real, "127.0.0.1:0");
     browse(async |browser| {
         browser.look(1280, false).await?;
@@ -102,4 +103,8 @@ fn culprits_among_a_hundred_changesets_are_found_and_taken_back_by_clicks_only()
     assert!(real.http().unwrap().1.contains("grown from text"));
     assert_eq!(online(&real), before, "the online server was never touched");
     assert_eq!(failing(&real, 0), Vec::<String>::new(), "what was landed is healthy");
+
+    // The command says the same, of what was learned by clicks.
+    let again = real.json(&["bisect", "web1", "--check", "front", "--bad", &bad, "--no-proposal"]);
+    assert_eq!((&again["culprit"], again["boots"].as_u64()), (&page.commit.into(), Some(0)), "{again:#}");
 }
