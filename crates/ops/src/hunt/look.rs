@@ -67,7 +67,7 @@ impl Among {
         let words = match &next {
             _ if last == 0 => "no changeset between the two can influence the server".to_owned(),
             Next::Try(_) => search.left(),
-            Next::Found(_) => "one changeset is left".to_owned(),
+            Next::Found(_) => "every other one is ruled out".to_owned(),
             Next::OneOf(items) => {
                 format!(
                     "{} are left, and those between cannot be asked",
