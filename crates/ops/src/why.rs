@@ -6,10 +6,11 @@ use regrow_image::{Entry, ImageId, Store, Tree};
 use serde::Serialize;
 
 use crate::Answer;
-use crate::build::open_store;
+use crate::build::{BuildReport, open_store};
 use crate::compare::image::{Facts, text, versions};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::evidence::{self, Kind};
 use crate::wanted::{Wanted, short};
 
 /// What put a path into an image.
@@ -81,15 +82,43 @@ pub fn why(ctx: &Context, server: &str, path: &str, at: Option<&str>) -> Result<
     let wanted = Wanted::read(ctx, at)?;
     let server_text = wanted.server(server)?;
     let build = crate::build::build_wanted(ctx, &wanted, server, true)?;
+    tell(ctx, server_text, server, path, build)
+}
+
+/// The same of a revision whose image is in the store: nothing is built.
+///
+/// # Errors
+/// As [`why`], and [`Error::No`] if the image is not there.
+pub fn look(ctx: &Context, server: &str, path: &str, at: &str) -> Result<WhyReport> {
+    let wanted = Wanted::read(ctx, Some(at))?;
+    let server_text = wanted.server(server)?;
+    let revision = wanted.revision(ctx, Some(server))?.to_string();
+    let recorded = evidence::of_revision(ctx, server, Kind::Build, &revision)?;
+    let build = recorded.and_then(|built| serde_json::from_value::<BuildReport>(built.report).ok());
+    // What a draft had built holds for the changeset that it became: the text is that of the revision asked for.
+    let build = build.map(|build| BuildReport { revision: revision.clone(), ..build });
+    let image = build.as_ref().and_then(|build| build.image.parse::<ImageId>().ok());
+    match (build, image) {
+        (Some(build), Some(image)) if open_store(ctx)?.has_image(&image) => tell(ctx, server_text, server, path, build),
+        _ => Err(Error::No {
+            message: format!("the image of {server} at {} is not in the store", short(&revision)),
+            help: Some(format!("build it: regrow build {server} --at {}", short(&revision))),
+        }),
+    }
+}
+
+/// What the image that was built of a text says about a path.
+fn tell(ctx: &Context, server_text: &Server, server: &str, path: &str, build: BuildReport) -> Result<WhyReport> {
     let store = open_store(ctx)?;
     let _hold = store.hold()?;
     let image: ImageId = build.image.parse().map_err(|e| Error::mistake(format!("{}: {e}", build.image)))?;
     let tree = store.load(&image)?;
-    let place = match tree.contains(path) {
-        true => path.as_bytes().to_vec(),
-        false => tree.resolve(path).unwrap_or_default(),
-    };
-    let Some(facts) = Facts::of(&tree, &place) else {
+    // As it is named in the image; what is not there leads nowhere, and not to the root.
+    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let named = format!("/{}", parts.join("/"));
+    let place = if tree.contains(&named) { Some(named.into_bytes()) } else { tree.resolve(&named) };
+    let found = place.and_then(|place| Facts::of(&tree, &place).map(|facts| (place, facts)));
+    let Some((place, facts)) = found else {
         return Err(Error::No {
             message: format!("there is no {path} in the image of {server}"),
             help: Some("name an absolute path; what is written at run time is told by: regrow drift".to_owned()),

@@ -139,6 +139,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/", get(pages::servers::get))
         .route("/server/{name}", get(pages::server::get))
         .route("/server/{name}/{verb}", post(pages::server::post))
+        .route("/server/{name}/why", get(pages::why::get))
         // Objects.
         .route("/server/{name}/file", get(pages::object::file::get))
         .route("/server/{name}/{kind}/{id}", get(pages::object::get))
@@ -160,6 +161,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/move", get(pages::moving::get).post(pages::moving::post))
         .route("/compare", get(pages::compare::pick))
         .route("/compare/{pair}", get(pages::compare::get))
+        .route("/compare/{pair}/image/{server}", get(pages::images::get))
         // adding things, and packages to add
         .route("/add/{server}", get(pages::add::cards))
         .route(
@@ -169,6 +171,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/packages", get(pages::packages::get))
         // Who may, who did what, and the way to anywhere.
         .route("/acts", get(pages::acts::get))
+        .route("/acts/{id}/undo", post(pages::acts::post))
         .route("/jobs", get(pages::jobs::get))
         .route("/go", get(pages::go::get))
         .route("/sign-out", post(pages::sign_in::sign_out))

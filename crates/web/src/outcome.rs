@@ -211,6 +211,7 @@ fn good_words(verb: &str, report: &Value) -> String {
             None => "all checks passed".to_owned(),
         },
         "bisect" => first_words(report),
+        "undo" if report["done"].is_string() => report["done"].as_str().unwrap_or_default().to_owned(),
         _ => format!("finished{within}"),
     }
 }
@@ -231,6 +232,7 @@ fn no_words(verb: &str, report: &Value) -> String {
     if verb == "bisect" {
         return first_words(report);
     }
+    let report = judged(verb, report);
     let which = which_failed(report).or_else(|| report["message"].as_str().map(str::to_owned));
     let which = which.unwrap_or_else(|| "the answer is no".to_owned());
     match verb {
@@ -239,6 +241,11 @@ fn no_words(verb: &str, report: &Value) -> String {
         }
         _ => which,
     }
+}
+
+/// The part of a report that says how a server was judged: an undo holds the report of the switch or rollback it made.
+pub(crate) fn judged<'r>(verb: &str, report: &'r Value) -> &'r Value {
+    if verb == "undo" { &report["online"] } else { report }
 }
 
 /// "the check front failed", from a report whose answer is no.

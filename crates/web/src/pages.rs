@@ -6,6 +6,7 @@ pub(crate) mod add;
 pub(crate) mod banner;
 pub(crate) mod changeset;
 pub(crate) mod compare;
+pub(crate) mod desk;
 pub(crate) mod draft;
 pub(crate) mod drafts;
 pub(crate) mod edit;
@@ -13,6 +14,7 @@ pub(crate) mod go;
 pub(crate) mod history;
 pub(crate) mod hunt;
 pub(crate) mod hunts;
+pub(crate) mod images;
 pub(crate) mod job;
 pub(crate) mod jobs;
 pub(crate) mod live;
@@ -26,6 +28,7 @@ pub(crate) mod servers;
 pub(crate) mod sign_in;
 pub(crate) mod switch;
 pub(crate) mod trial;
+pub(crate) mod why;
 
 use std::sync::Arc;
 

@@ -102,12 +102,83 @@ fn each_role_may_what_it_says_and_is_told_the_rest_in_words() {
         let answer = post_as(&pages, &cookie, "/server/web1/hunt", &form);
         assert_eq!(answer.status, if may { 422 } else { 403 }, "{name}: {}", answer.body);
     }
+    // Who may undo is who may do: the landing of a text, and the making of an account.
+    regrow_ops::set(&pages.ctx, "web1", "system.timezone", "Asia/Tokyo", None).unwrap();
+    accounts::add(&pages.ctx, "olga", Role::View, PASSWORD).unwrap();
+    let newest = acts::list(&pages.ctx, &Which::default(), 2).unwrap().acts;
+    let (account, land) = (newest[0].id, newest[1].id);
+    for (name, may) in [("vera", [false, false]), ("eddie", [false, true]), ("susan", [true, false])] {
+        let cookie = sign_in(&pages, name);
+        let page = pages.get_as(&cookie, "/acts").body;
+        for (act, may) in [account, land].into_iter().zip(may) {
+            let button = page.contains(&format!("action=\"/acts/{act}/undo\""));
+            assert_eq!(button, may, "{name} {act}: {page}");
+            let tokens = pages.get_as(&cookie, "/server/web1");
+            let form = format!("session={}&once={}", tokens.field("session"), tokens.field("once"));
+            let answer = post_as(&pages, &cookie, &format!("/acts/{act}/undo"), &form);
+            // What eddie has undone is not undone again.
+            let status = if may {
+                303
+            } else if (name, act) == ("susan", land) {
+                409
+            } else {
+                403
+            };
+            assert_eq!(answer.status, status, "{name} {act}: {}", answer.body);
+        }
+    }
+    assert!(accounts::get(&pages.ctx, "olga").unwrap().is_none());
+    // The steps and parts of a draft.
+    let draft = regrow_ops::revert(&pages.ctx, &["HEAD"], Default::default()).unwrap().draft.unwrap().id;
+    for (name, may) in [("vera", false), ("eddie", true)] {
+        let cookie = sign_in(&pages, name);
+        let page = pages.get_as(&cookie, &format!("/draft/{draft}")).body;
+        assert!(page.contains("1 of 1 ticked") && page.contains("role=\"checkbox\"") == may, "{name}: {page}");
+        let tokens = pages.get_as(&cookie, "/server/web1");
+        let form = format!("session={}&once={}", tokens.field("session"), tokens.field("once"));
+        for what in ["step", "split", "land-separately"] {
+            let answer = post_as(&pages, &cookie, &format!("/draft/{draft}/{what}"), &form);
+            assert_eq!(answer.body.contains("This needs the role"), !may, "{name} {what}: {}", answer.body);
+        }
+    }
     let vera = sign_in(&pages, "vera");
     for path in ["/", "/history", "/acts", "/jobs", "/go?q=web1", "/server/web1", "/server/web1/hunt", "/password"] {
         assert_eq!(pages.get_as(&vera, path).status, 200, "{path}");
     }
     assert_eq!(pages.get_as(&vera, "/accounts").status, 403);
     assert_eq!(post_as(&pages, &vera, "/what/nobody/has/thought/of", "").status, 403);
+}
+
+#[test]
+fn what_is_online_is_undone_as_a_job_by_those_who_may_switch() {
+    let pages = with_accounts();
+    let report = serde_json::json!({"from_revision": "a".repeat(40), "to_revision": "b".repeat(40)});
+    let switch = jobs::start(&pages.ctx, "switch", Some("web1"), move |_| Ok(report)).unwrap();
+    assert!(jobs::subscribe(&pages.ctx, switch, 0).unwrap().all(|e| e.is_ok()));
+    let act =
+        acts::list(&pages.ctx, &Which { kind: Some("switch".to_owned()), ..Which::default() }, 1).unwrap().acts[0].id;
+    let place = format!("/acts/{act}/undo");
+    let press = |cookie: &str| {
+        let page = pages.get_as(cookie, "/server/web1");
+        post_as(&pages, cookie, &place, &format!("session={}&once={}", page.field("session"), page.field("once")))
+    };
+    let eddie = sign_in(&pages, "eddie");
+    let page = pages.get_as(&eddie, "/acts").body;
+    assert!(page.contains("needs the role switch") && !page.contains(&place), "{page}");
+    assert_eq!(press(&eddie).status, 403);
+    let susan = sign_in(&pages, "susan");
+    let page = pages.get_as(&susan, "/acts").body;
+    assert!(page.contains(&place) && page.contains("roll web1 back to aaaaaaaaaaaa"), "{page}");
+    let began = press(&susan);
+    let job =
+        began.header("location").and_then(|to| to.strip_prefix("/job/")).unwrap_or_else(|| panic!("{}", began.body));
+    let job: i64 = job.parse().unwrap();
+    assert!(jobs::subscribe(&pages.ctx, job, 0).unwrap().all(|e| e.is_ok()));
+    // Nothing is online here, so there is nothing to undo any more, which the job says.
+    let page = pages.get_as(&susan, &format!("/job/{job}")).body;
+    assert!(page.contains("Undo of web1") && page.contains("Nothing is online on web1 since"), "{page}");
+    let form = format!("session={}", pages.get_as(&eddie, "/server/web1").field("session"));
+    assert_eq!(post_as(&pages, &eddie, &format!("/job/{job}/stop"), &form).status, 403);
 }
 
 #[test]
@@ -335,6 +406,8 @@ fn hostile_requests_meet_words_and_no_session() {
         "/server/web1/hunt?check=%3Cscript%3E&bad=--output%3D%2Ftmp%2Fx",
         "/server/..%2f..%2fetc/hunt",
         "/acts?before=x",
+        "/acts?undone=9223372036854775807",
+        "/acts?before=-9223372036854775808",
         "/acts?who=%27%3B%20DROP%20TABLE%20acts%3B--",
         "/go?q=%3Cscript%3E&piece=found",
         "/history?from=--output%3D%2Ftmp%2Fx",

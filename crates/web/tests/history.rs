@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Pages, fleet};
+use common::{Pages, fleet, images};
 use regrow_ops::{changes, drafts};
 
 fn revisions(pages: &Pages) -> Vec<String> {
@@ -112,4 +112,110 @@ fn ticked_changesets_are_taken_back_or_copied_in_one_draft_after_a_look() {
     let list = drafts::list(&pages.ctx).unwrap();
     assert_eq!(list.len(), 1);
     assert_eq!(made.header("location"), Some(&*format!("/draft/{}", list[0].id)));
+}
+
+#[test]
+fn images_of_two_changesets_are_compared_and_a_missing_one_can_be_built() {
+    let pages = Pages::with(fleet::write);
+    let cookie = pages.sign_in();
+    let all = revisions(&pages);
+    let texts = format!("/compare/{}..{}", all[1], all[0]);
+    let place = format!("{texts}/image/web1");
+    let page = pages.get_as(&cookie, &texts).body;
+    assert!(page.contains(&format!("href=\"{place}\"")) && page.contains("not built yet"), "{page}");
+    let page = pages.get_as(&cookie, &place);
+    assert_eq!(page.status, 200);
+    assert_eq!(page.body.matches("is not in the store").count(), 2, "{}", page.body);
+    assert!(page.body.contains(&format!("regrow build web1 --at {}", &all[0][..12])), "{}", page.body);
+    let form = format!("session={}&once={}&at={}", page.field("session"), page.field("once"), page.field("at"));
+    let built = pages.post("/server/web1/build", &form, &format!("Cookie: {cookie}\r\n"));
+    assert!(built.header("location").is_some_and(|to| to.starts_with("/job/")), "{} {}", built.status, built.body);
+
+    images::make(&pages.ctx);
+    assert!(pages.get_as(&cookie, &texts).body.contains("both images are there"));
+    let page = pages.get_as(&cookie, &place).body;
+    for words in [
+        "<code>1.0-1</code>",
+        "<code>1.1-1</code>",
+        "curl",
+        "nginx.service is changed",
+        "the user bob is new",
+        "mode 0644 → 0640",
+        "<del>-change</del><ins>+mend</ins>",
+        "/server/web1/why?path=%2Fetc%2Fmotd&amp;at=",
+        "--image web1",
+        " larger (",
+        "/etc/&#60;b&#62;bold",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(!page.contains("<b>bold"), "{page}");
+    let found = pages.get_as(&cookie, &format!("{place}?find=motd")).body;
+    assert!(found.contains("<code>/etc/motd</code>") && !found.contains("<code>/etc/passwd</code>"), "{found}");
+    let found = pages.get_as(&cookie, &format!("{place}?find=%3Cscript%3E")).body;
+    assert!(found.contains("No file that differs has &#60;script&#62;"), "{found}");
+    let back = pages.get_as(&cookie, &format!("/compare/{}..{}/image/web1", all[0], all[1])).body;
+    assert!(back.contains(" smaller (") && back.contains("the user bob is gone"), "{back}");
+    let same = pages.get_as(&cookie, &format!("/compare/HEAD..{}/image/web1", all[0])).body;
+    assert!(same.contains("One and the same image"), "{same}");
+}
+
+#[test]
+fn images_that_nobody_can_have_are_answered_in_words() {
+    let pages = Pages::with(fleet::write);
+    images::make(&pages.ctx);
+    let cookie = pages.sign_in();
+    for path in [
+        "HEAD~1..HEAD/image/nobody",
+        "HEAD~1..HEAD/image/..%2f..%2fetc",
+        "HEAD~1..HEAD/image/--all",
+        "HEAD~1..HEAD/image/%3Cscript%3E",
+        "HEAD~1..HEAD/image/%00",
+        "HEAD~1..nope/image/web1",
+        "HEAD..disk/image/web1",
+        "HEAD..draft:disk/image/web1",
+        "HEAD..draft:none/image/web1",
+        "--all..HEAD/image/web1",
+        "nothing/image/web1",
+        "HEAD~99..HEAD/image/web1",
+    ] {
+        let answer = pages.get_as(&cookie, &format!("/compare/{path}"));
+        assert!([404, 409].contains(&answer.status), "{path}: {} {}", answer.status, answer.body);
+        assert!(!answer.body.contains("<script>"), "{path}: {}", answer.body);
+    }
+}
+
+#[test]
+fn what_put_a_path_into_an_image_is_told() {
+    let pages = Pages::with(fleet::write);
+    let cookie = pages.sign_in();
+    let ask = |query: &str| pages.get_as(&cookie, &format!("/server/web1/why{query}"));
+    assert!(ask("").body.contains("name=\"path\""));
+    let missing = ask("?path=/etc/motd");
+    assert!(missing.status == 200 && missing.body.contains("is not in the store"), "{}", missing.body);
+    assert!(!pages.home().join("store").exists(), "looking makes nothing");
+    images::make(&pages.ctx);
+    let motd = ask("?path=/etc/motd").body;
+    for words in [
+        "The text asks for it.",
+        "/server/web1/file?path=servers/web1/server.toml&",
+        "/changeset/",
+        "regrow why web1 /etc/motd",
+    ] {
+        assert!(motd.contains(words), "{words}: {motd}");
+    }
+    let nginx = ask("?path=%2Fusr%2Fsbin%2Fnginx&at=HEAD~1").body;
+    assert!(nginx.contains("The package nginx 1.0-1 brings it, in the layer base."), "{nginx}");
+    let none = ask("?path=/etc/nowhere%3Cscript%3E");
+    assert_eq!(none.status, 404);
+    assert!(none.body.contains("There is no /etc/nowhere&#60;script&#62; in the image of web1."), "{}", none.body);
+    let inside = ask("?path=..%2F..%2Fetc%2Fmotd%2F");
+    assert!(inside.body.contains("<code>/etc/motd</code>"), "inside of the image there is no way out: {}", inside.body);
+    for query in ["?path=/no/such/place", "?path=%00", "?path=a&at=--all", "?path=a&at=nope", "?path=a&at=HEAD..HEAD"] {
+        let answer = ask(query);
+        assert!([404, 409].contains(&answer.status), "{query}: {} {}", answer.status, answer.body);
+    }
+    for server in ["nobody", "..%2fetc", "%3Cb%3E"] {
+        assert_eq!(pages.get_as(&cookie, &format!("/server/{server}/why?path=/etc/motd")).status, 404, "{server}");
+    }
 }

@@ -12,16 +12,18 @@ use std::time::{Duration, Instant};
 
 use common::Pages;
 use common::browser::{Browser, browse};
-use common::{fleet, work};
+use common::{fleet, images, work};
 use regrow_config::edit::Edit;
 use regrow_ops::accounts::{self, Role};
 use regrow_ops::drafts::{self, Target, Wish};
 use regrow_ops::hunt::HuntId;
 use regrow_ops::jobs::JobId;
+use regrow_ops::{moves, undo};
 use thirtyfour::prelude::*;
 
-/// Name and address. `{failed}` and `{running}` are jobs, `{found}` and `{stopped}` hunts, `{head}` the newest changeset, `{draft}` a draft; where a world
-/// has none, the page says so, and is looked at as well.
+/// Name and address. `{failed}` and `{running}` are jobs, `{found}` and `{stopped}` hunts, `{head}` the newest changeset,
+/// `{draft}` a draft, `{desk}` one with steps, `{undone}` an act that was undone; where a world has none, the page says so,
+/// and is looked at as well.
 const SCREENS: &[(&str, &str)] = &[
     ("servers", "/"),
     ("server", "/server/web1"),
@@ -43,17 +45,23 @@ const SCREENS: &[(&str, &str)] = &[
     ("drafts", "/drafts"),
     ("draft", "/draft/{draft}"),
     ("draft with conflicts", "/draft/{draft}/conflicts"),
+    ("draft with steps", "/draft/{desk}"),
     ("edits on disk", "/draft/disk"),
     ("history", "/history"),
     ("history of a server", "/history?server=web1"),
     ("changeset", "/changeset/{head}"),
     ("compare", "/compare/{head}~1..{head}"),
+    ("images compared", "/compare/{head}~1..{head}/image/web1"),
+    ("images that are not there", "/compare/{head}~2..{head}/image/web1"),
+    ("why", "/server/web1/why?path=/etc/motd&at={head}"),
+    ("why not", "/server/web1/why?path=/etc/nothing-of-this-name"),
     ("take back", "/move?kind=revert&pick={head}"),
     ("jobs", "/jobs"),
     ("job that failed", "/job/{failed}"),
     ("job that runs", "/job/{running}"),
     ("acts", "/acts"),
     ("acts of nobody", "/acts?who=nobody"),
+    ("acts after an undo", "/acts?undone={undone}"),
     ("accounts", "/accounts"),
     ("go", "/go?q=web"),
     ("go nowhere", "/go?q=nothing+is+called+so"),
@@ -81,6 +89,8 @@ struct World {
     stopped: Option<HuntId>,
     head: String,
     draft: String,
+    desk: String,
+    undone: i64,
     /// Lets the running job end.
     _go: Option<mpsc::Sender<()>>,
 }
@@ -89,8 +99,18 @@ impl World {
     fn new(fill: impl FnOnce(&std::path::Path)) -> World {
         let pages = Pages::with(fill);
         let head = fleet::head(&pages.fleet());
-        let (failed, running, found, stopped) = (None, None, None, None);
-        World { pages, failed, running, found, stopped, head, draft: "none".to_owned(), _go: None }
+        World {
+            pages,
+            failed: None,
+            running: None,
+            found: None,
+            stopped: None,
+            head,
+            draft: "none".to_owned(),
+            desk: "none".to_owned(),
+            undone: 0,
+            _go: None,
+        }
     }
 
     /// All there can be.
@@ -106,6 +126,12 @@ impl World {
         for (name, role) in [("vera", Role::View), ("susan", Role::Switch)] {
             accounts::add(&pages.ctx, name, role, "correct horse battery staple").unwrap();
         }
+        drafts::create(&pages.ctx, Some("Not wanted after all"), "vera").unwrap();
+        world.undone = undo::undo(&pages.ctx, None).unwrap().act;
+        let both = ["HEAD", "HEAD~1"];
+        world.desk = regrow_ops::revert(&pages.ctx, &both, Default::default()).unwrap().draft.unwrap().id;
+        let off = moves::Change::Off;
+        moves::set_step(&pages.ctx, &world.desk, 2, &off).unwrap();
         // A draft whose key a changeset has changed otherwise meanwhile, and an edit by hand.
         let draft = drafts::create(&pages.ctx, Some("Let Alice Example use another shell"), "vera").unwrap();
         let set = |key: &str, value: &str| Edit::Set { key: key.to_owned(), value: value.to_owned() };
@@ -115,6 +141,7 @@ impl World {
         world.draft = draft.id;
         regrow_ops::set(&pages.ctx, "web1", "users.alice.shell", "\"/bin/sh\"", Some("Alice likes it plain")).unwrap();
         world.head = fleet::head(&pages.fleet());
+        images::make(&pages.ctx);
         fleet::edit(&pages.fleet(), "servers/web1/server.toml", "timeout = 60", "timeout = 61");
         world
     }
@@ -127,6 +154,8 @@ impl World {
             .replace("{stopped}", &number(self.stopped))
             .replace("{head}", &self.head)
             .replace("{draft}", &self.draft)
+            .replace("{desk}", &self.desk)
+            .replace("{undone}", &self.undone.to_string())
     }
 
     /// Opens every screen in every look. Pages may say that something failed only if `failing`.

@@ -11,6 +11,7 @@ use crate::build::open_store;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::evidence::{self, Kind};
+use crate::remember;
 use crate::wanted::short;
 
 /// What differs between two images.
@@ -145,12 +146,32 @@ pub fn compare(ctx: &Context, server: &str, from: &str, to: &str, build: bool) -
     })
 }
 
+/// Which of some servers have their image of a revision in the store, beside the full commit id. Nothing is built or made.
+pub fn there(ctx: &Context, servers: &[String], revision: &str) -> Result<(String, BTreeSet<String>)> {
+    let commit = remember::resolve(ctx, &ctx.repo()?, revision)?;
+    let mut known = Vec::new();
+    for server in servers {
+        known.extend(recorded(ctx, server, &commit)?.map(|image| (server, image)));
+    }
+    if known.is_empty() {
+        return Ok((commit, BTreeSet::new()));
+    }
+    let store = open_store(ctx)?;
+    known.retain(|(_, image)| store.has_image(image));
+    Ok((commit, known.into_iter().map(|(server, _)| server.clone()).collect()))
+}
+
+/// The image that was built of a commit, as recorded: it may be gone.
+fn recorded(ctx: &Context, server: &str, commit: &str) -> Result<Option<ImageId>> {
+    let built = evidence::of_revision(ctx, server, Kind::Build, commit)?;
+    Ok(built.and_then(|built| built.image?.parse().ok()))
+}
+
 /// The commit and the image of a revision.
 fn image_of(ctx: &Context, server: &str, revision: &str, build: bool) -> Result<(String, ImageId)> {
     let commit = ctx.repo()?.resolve(revision)?;
     let store = open_store(ctx)?;
-    let known = evidence::of_revision(ctx, server, Kind::Build, &commit)?.and_then(|built| built.image);
-    if let Some(image) = known.and_then(|image| image.parse::<ImageId>().ok()).filter(|image| store.has_image(image)) {
+    if let Some(image) = recorded(ctx, server, &commit)?.filter(|image| store.has_image(image)) {
         return Ok((commit, image));
     }
     if !build {

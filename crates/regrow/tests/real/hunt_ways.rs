@@ -50,7 +50,8 @@ fn a_unit_a_file_a_merge_and_what_cannot_be_built_are_hunted_two_at_once() {
 
     // The page as a file asks for it; nginx must run for that.
     let probe = real.home().join("probe.toml");
-    std::fs::write(&probe, "[checks.words]\nhttp = \"http://localhost/\"\nstatus = 200\nbody = \"grown from text\"\n").unwrap();
+    std::fs::write(&probe, "[checks.words]\nhttp = \"http://localhost/\"\nstatus = 200\nbody = \"grown from text\"\n")
+        .unwrap();
     let before = format!("{unit}~1");
     let probe = ["--check-file", probe.to_str().unwrap(), "--bad", &before];
     let found = hunt(&probe, 6);
@@ -61,10 +62,8 @@ fn a_unit_a_file_a_merge_and_what_cannot_be_built_are_hunted_two_at_once() {
     let marked = commit("servers/web1/server.toml", &format!("{text}\n[nonsense]\nx = 1\n"), "A slip again");
     real.write("servers/web1/root/etc/marked", "yes\n");
     let mended = commit("servers/web1/server.toml", &text, "Mended, and marked");
-    let found = real.json_with_exit(
-        &["bisect", "web1", "--good", &unit, "--run", "! test -e /etc/marked", "--no-proposal"],
-        1,
-    );
+    let found =
+        real.json_with_exit(&["bisect", "web1", "--good", &unit, "--run", "! test -e /etc/marked", "--no-proposal"], 1);
     let suspects: Vec<&str> =
         found["one_of"].as_array().unwrap().iter().map(|s| s["revision"].as_str().unwrap()).collect();
     assert!(suspects.contains(&&*marked) && suspects.contains(&&*mended), "{found:#}");

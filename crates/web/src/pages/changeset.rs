@@ -8,6 +8,7 @@ use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
+use regrow_ops::accounts::Role;
 use regrow_ops::compare::{self, Comparison};
 use regrow_ops::evidence;
 use regrow_ops::moves::{self, Options};
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use crate::app::App;
 use crate::form::Went;
 use crate::outcome::{hunt_address, verb_noun};
+use crate::pages::acts::landing;
 use crate::pages::draft::start_build;
 use crate::pages::history::mark;
 use crate::pages::{layout, message, show, work};
@@ -41,6 +43,8 @@ struct Page {
     form_token: String,
     once: String,
     revert_lacks: Option<String>,
+    /// The act that landed it, if that is not long ago.
+    landed_by: Option<i64>,
 }
 
 /// A result.
@@ -125,6 +129,7 @@ fn draw(app: &App, ctx: &Context, revision: &str, visitor: Visitor) -> regrow_op
         proofs: proofs.iter().rev().map(proof).collect::<Result<_, _>>()?,
         more: touched.len().saturating_sub(SERVERS),
         servers,
+        landed_by: if visitor.may(Role::Edit) { landing(ctx, &change.revision)? } else { None },
         revert_lacks: visitor.lacks(needed(&Method::POST, "/changeset/x/revert")),
         form_token: visitor.form_token,
         once: app.form_once()?,

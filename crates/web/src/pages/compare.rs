@@ -10,6 +10,7 @@ use regrow_ops::compare::{self, Side};
 use regrow_ops::wanted::short;
 
 use crate::app::App;
+use crate::pages::images::{self, Row};
 use crate::pages::{layout, message, show, work};
 use crate::preview::Preview;
 use crate::view::{Layout, Place};
@@ -22,6 +23,10 @@ struct Page {
     to: String,
     swap: String,
     preview: Preview,
+    /// The address of this page.
+    here: String,
+    /// The servers whose images can be compared, or could be.
+    images: Vec<Row>,
     command: String,
 }
 
@@ -44,7 +49,7 @@ pub(crate) async fn pick(State(app): State<Arc<App>>, RawQuery(query): RawQuery)
 }
 
 /// Whether a text can stand for a side in an address: no path, no range, no option.
-fn is_side(text: &str) -> bool {
+pub(crate) fn is_side(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~^:".contains(&b);
     !text.is_empty()
         && text.len() <= 200
@@ -59,9 +64,14 @@ pub(crate) async fn get(State(app): State<Arc<App>>, Path(pair): Path<String>) -
         return message::missing(&app, "Two texts are compared as /compare/A..B.");
     };
     let (from, to) = (from.to_owned(), to.to_owned());
-    let sides = (Side::parse(&from), Side::parse(&to));
-    let found = match work(&app, move |ctx| compare::glance(ctx, &sides.0, &sides.1)).await {
-        Ok(found) => found,
+    let sides = (from.clone(), to.clone());
+    let looked = work(&app, move |ctx| {
+        let found = compare::glance(ctx, &Side::parse(&sides.0), &Side::parse(&sides.1))?;
+        let images = images::rows(ctx, &found, &sides.0, &sides.1)?;
+        Ok((found, images))
+    });
+    let (found, images) = match looked.await {
+        Ok(looked) => looked,
         Err(response) => return response,
     };
     let command = match (&*from, &*to) {
@@ -71,6 +81,8 @@ pub(crate) async fn get(State(app): State<Arc<App>>, Path(pair): Path<String>) -
     let page = Page {
         layout: layout(&app, "Compare", Place::History),
         swap: format!("/compare/{to}..{from}"),
+        here: format!("/compare/{from}..{to}"),
+        images,
         from: short(&from),
         to: short(&to),
         preview: Preview::new(&found),

@@ -1,7 +1,7 @@
 //! `/draft/ID`: what a draft means in four layers, its builds and trials, and how it lands; `/draft/ID/conflicts`: what
 //! must be decided first. The id `disk` is what was edited on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use askama::Template;
@@ -10,15 +10,17 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use regrow_ops::accounts::Role;
 use regrow_ops::background::{self, BuildState};
-use regrow_ops::compare::{self, Comparison, Side};
+use regrow_ops::compare::{self, Comparison, Side, image};
 use regrow_ops::drafts::{self, Conflict, DISK, OnDisk, Outcome};
 use regrow_ops::jobs::{self, Task};
+use regrow_ops::moves::{self, Steps};
 use regrow_ops::wanted::Wanted;
 use regrow_ops::{Context, Error, Kind, evidence};
 
 use crate::app::App;
 use crate::form::{Own, Sent, Went};
 use crate::outcome::sentence;
+use crate::pages::desk::{self, Desk, Piece};
 use crate::pages::drafts::disk_words;
 use crate::pages::edit::{ConflictRow, decisions};
 use crate::pages::history::mark as verdict_mark;
@@ -45,6 +47,9 @@ struct Page {
     open: usize,
     conflicts: usize,
     diagnostics: Vec<DiagnosticView>,
+    desk: Desk,
+    /// What can be split off.
+    pieces: Vec<Piece>,
     preview: Preview,
     servers: Vec<Server>,
     message: String,
@@ -60,6 +65,8 @@ struct Server {
     job: Option<i64>,
     /// What a trial of the draft as it is showed, if there was one.
     tried: Option<Mark>,
+    /// Where its image is compared with the one of the changeset that the draft is based on, if both are there.
+    images: Option<String>,
 }
 
 /// How many servers have buttons of their own.
@@ -93,7 +100,7 @@ fn gone(app: &App) -> Response {
 }
 
 /// The servers that a comparison reaches.
-fn reached(found: &Comparison) -> Vec<String> {
+pub(crate) fn reached(found: &Comparison) -> Vec<String> {
     let mut names: Vec<String> = found.servers.iter().map(|s| s.name.clone()).collect();
     names.extend(found.roles.iter().flat_map(|r| r.servers.iter().cloned()));
     names.sort();
@@ -108,17 +115,21 @@ fn suggested(ctx: &Context, id: &str, found: &Comparison) -> String {
 }
 
 fn draw(app: &App, ctx: &Context, visitor: &Visitor, id: &str) -> regrow_ops::Result<Box<Page>> {
-    let draft = drafts::get(ctx, id)?;
+    let Steps { draft, steps, own, conflicts } = moves::steps(ctx, id)?;
     let found = compare::compare(ctx, &Side::Base, &Side::Draft(id.to_owned()))?;
-    let conflicts = drafts::conflicts(ctx, id)?;
     let builds: BTreeMap<String, BuildState> =
         background::builds(ctx, id)?.into_iter().map(|b| (b.server, b.state)).collect();
+    let names: Vec<String> = reached(&found).into_iter().take(SERVERS).collect();
+    let is_built = |name: &&String| matches!(builds.get(*name), Some(BuildState::Built { .. }));
+    let built: Vec<String> = names.iter().filter(is_built).cloned().collect();
+    let both = if built.is_empty() { BTreeSet::new() } else { image::there(ctx, &built, &draft.base)?.1 };
     let mut servers = Vec::new();
-    for name in reached(&found).into_iter().take(SERVERS) {
+    for name in names {
         let (mark, job) = build_mark(builds.get(&name));
         let tried = evidence::of_revision(ctx, &name, Kind::Trial, &draft.tip)?;
         let tried = tried.map(|e| verdict_mark(e.kind, e.verdict));
-        servers.push(Server { mark, job, tried, name });
+        let images = both.contains(&name).then(|| format!("/compare/{}..draft:{id}/image/{name}", draft.base));
+        servers.push(Server { mark, job, tried, images, name });
     }
     let files = drafts::files_of(ctx, id)?;
     let mut wrong = drafts::diagnostics(ctx, id)?;
@@ -128,6 +139,8 @@ fn draw(app: &App, ctx: &Context, visitor: &Visitor, id: &str) -> regrow_ops::Re
         session: visitor.form_token.clone(),
         once: app.form_once()?,
         message: suggested(ctx, id, &found),
+        desk: if steps.is_empty() { Desk::default() } else { Desk::new(steps, own) },
+        pieces: desk::pieces(&draft, &found),
         preview: Preview::new(&found),
         open: conflicts.iter().filter(|c| c.choice.is_none()).count(),
         conflicts: conflicts.len(),
@@ -161,7 +174,8 @@ fn draw_disk(app: &App, ctx: &Context, visitor: &Visitor) -> regrow_ops::Result<
     };
     let mut servers = Vec::new();
     for name in reached(&found).into_iter().take(SERVERS) {
-        servers.push(Server { name, mark: Mark::new(Tone::None, "built when tried"), job: None, tried: None });
+        let mark = Mark::new(Tone::None, "built when tried");
+        servers.push(Server { name, mark, job: None, tried: None, images: None });
     }
     let title = match &disk {
         Some(disk) => format!("Edits on disk: {}", disk_words(disk)),
@@ -175,6 +189,8 @@ fn draw_disk(app: &App, ctx: &Context, visitor: &Visitor) -> regrow_ops::Result<
         session: visitor.form_token.clone(),
         once: app.form_once()?,
         message: if disk.is_some() { suggested(ctx, DISK, &found) } else { String::new() },
+        desk: Desk::default(),
+        pieces: Vec::new(),
         preview: Preview::new(&found),
         open: 0,
         conflicts: 0,
@@ -282,6 +298,10 @@ pub(crate) fn start_build(ctx: &Context, id: &str) {
     }
 }
 
+/// What can be done with a draft.
+const DO: [&str; 10] =
+    ["open", "leave", "discard", "restore", "rename", "land", "try", "step", "land-separately", "split"];
+
 /// What the buttons do.
 pub(crate) async fn post(
     State(app): State<Arc<App>>,
@@ -289,12 +309,13 @@ pub(crate) async fn post(
     Path((id, what)): Path<(String, String)>,
     Own(sent): Own,
 ) -> Response {
-    if !["open", "leave", "discard", "restore", "rename", "land", "try"].contains(&&*what) {
+    if !DO.contains(&&*what) {
         return message::missing(&app, "There is no such thing to do.");
     }
     let (state, back) = (app.clone(), format!("/draft/{id}"));
     let done = work(&app, move |ctx| {
-        let action = format!("{what} {id} {}", sent.get("server").unwrap_or_default());
+        let field = |name| sent.get(name).unwrap_or_default();
+        let action = format!("{what} {id} {} {} {}", field("server"), field("step"), field("do"));
         let token = sent.get("once").unwrap_or_default();
         gone_is_none(state.once(token, &action, || act(ctx, &visitor, &id, &what, &sent)))
     });
@@ -330,6 +351,9 @@ fn act(ctx: &Context, visitor: &Visitor, id: &str, what: &str, sent: &Sent) -> r
             Went::to(here)
         }
         "land" => land(ctx, id, sent, current)?,
+        "step" => desk::step(ctx, id, sent)?,
+        "land-separately" => desk::land_each(ctx, id, sent, current)?,
+        "split" => desk::split(ctx, id, sent)?,
         _ => {
             let server = sent.get("server").unwrap_or_default().to_owned();
             let draft = (id != DISK).then(|| id.to_owned());

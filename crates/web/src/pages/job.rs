@@ -14,7 +14,7 @@ use regrow_ops::{Context, hunt};
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::outcome::{Outcome, Report, job_title};
+use crate::outcome::{Outcome, Report, job_title, judged};
 use crate::pages::{layout, message, show, work};
 use crate::track::{CheckRow, Countdown, Row, Track};
 use crate::view::{Layout, Place, When};
@@ -39,6 +39,11 @@ pub(crate) fn goes_back(verb: &str) -> bool {
     matches!(verb, "switch" | "rollback")
 }
 
+/// Whether a verb changes what is online: only then it is ended by those who may change that.
+fn changes_online(verb: &str) -> bool {
+    goes_back(verb) || verb == "undo"
+}
+
 /// Reads a job with all it told; `None` if there is none of that number.
 pub(crate) fn read(ctx: &Context, id: JobId) -> regrow_ops::Result<Option<(Job, Vec<jobs::Entry>)>> {
     // The job before its events: what ends in between is then shown as running, and the stream tells the end.
@@ -60,13 +65,14 @@ pub(crate) fn watch(job: &Job, events: &[jobs::Entry], now: Timestamp) -> (Watch
     let watch = Watch {
         id: job.id,
         running: state == jobs::State::Running,
-        judges: job.verb == "trial" || goes_back(&job.verb),
+        judges: job.verb == "trial" || changes_online(&job.verb),
         last: track.last(),
         rows: track.rows(now).to_vec(),
         checks: track.checks(now).to_vec(),
         countdown: track.countdown(goes_back(&job.verb), now),
     };
-    (watch, Outcome::new(job, state, &result), Report::of(job.server.as_deref(), &result))
+    let report = Report::of(job.server.as_deref(), judged(&job.verb, &result));
+    (watch, Outcome::new(job, state, &result), report)
 }
 
 /// A job as the pages of a trial and of a switch show it; empty where there was none.
@@ -184,7 +190,7 @@ pub(crate) async fn stop(
     let may_switch = visitor.may(Role::Switch);
     let stopped = work(&app, move |ctx| match jobs::get(ctx, id)? {
         None => Ok(Stop::Missing),
-        Some(job) if goes_back(&job.verb) && !may_switch => Ok(Stop::Forbidden),
+        Some(job) if changes_online(&job.verb) && !may_switch => Ok(Stop::Forbidden),
         Some(job) => {
             jobs::stop(ctx, id)?;
             Ok(Stop::Asked(hunt_of(ctx, &job)?.unwrap_or_else(|| format!("/job/{id}"))))

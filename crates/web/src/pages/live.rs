@@ -27,7 +27,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::app::App;
-use crate::outcome::{Outcome, OutcomePiece, Report, ReportPiece};
+use crate::outcome::{Outcome, OutcomePiece, Report, ReportPiece, judged};
 use crate::pages::hunt::Follow;
 use crate::pages::job::goes_back;
 use crate::pages::switch::{After, AfterPiece, Decide, DecidePiece};
@@ -225,7 +225,7 @@ impl Teller {
         // connection between the two hears both again.
         self.send(Event::default().event("patch").data(rows))?;
         let outcome = Outcome::new(&self.job, ended.state, &ended.result);
-        let report = Report::of(self.job.server.as_deref(), &ended.result);
+        let report = Report::of(self.job.server.as_deref(), judged(&self.job.verb, &ended.result));
         let mut blocks = OutcomePiece { outcome: &outcome }.render().ok()?;
         blocks.push_str(&ReportPiece { report: &report }.render().ok()?);
         // Every check's result stands in the report now. There is nothing left to stop, but the button keeps its room, so

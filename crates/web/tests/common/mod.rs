@@ -3,6 +3,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod fleet;
+pub(crate) mod images;
 pub(crate) mod work;
 
 use std::io::{BufRead, BufReader, Read, Write};
