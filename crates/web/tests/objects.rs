@@ -68,7 +68,7 @@ fn objects_of(pages: &Pages, cookie: &str, server: &str) -> Vec<String> {
         .split(&start)
         .skip(1)
         .map(|rest| format!("/server/{server}/{}", rest.split('"').next().unwrap()))
-        .filter(|path| !path.contains("/file?") && !path.ends_with("/why"))
+        .filter(|path| !path.contains("/file?") && !path.contains("/hunt") && !path.ends_with("/why"))
         .collect();
     found.sort();
     found.dedup();
