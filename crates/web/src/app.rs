@@ -29,7 +29,7 @@ use crate::visitor::{self, Visitor};
 const MOST_BODY: usize = 16 * 1024;
 /// A page that takes longer than this has a fault; a live stream is no page.
 const MOST_TIME: Duration = Duration::from_secs(30);
-/// How many pages are worked out at once; the others wait their turn.
+/// How many pages are worked out at once at most; the others wait their turn.
 const MOST_WORK: usize = 8;
 /// How many live streams may be open at once: each holds a thread.
 const MOST_STREAMS: usize = 64;
@@ -105,7 +105,7 @@ impl App {
             tries: Tries::default(),
             hashing: Arc::new(Semaphore::new(2)),
             draft_cookie: format!("regrow_draft_{port}"),
-            working: Arc::new(Semaphore::new(MOST_WORK)),
+            working: Arc::new(Semaphore::new(at_once())),
             streams: Arc::new(Semaphore::new(MOST_STREAMS)),
             stopping,
             forms: Forms::new()?,
@@ -131,6 +131,12 @@ impl App {
     ) -> Result<Option<Went>, E> {
         self.forms.once(token, action, act)
     }
+}
+
+/// How many pages are worked out at once: one waits for git or the disk while each processor has another. More at once
+/// only take more memory each, and none is ready sooner.
+fn at_once() -> usize {
+    std::thread::available_parallelism().map_or(2, |n| n.get() + 1).min(MOST_WORK)
 }
 
 /// All routes.
