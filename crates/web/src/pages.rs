@@ -59,6 +59,15 @@ pub(crate) fn show(status: StatusCode, page: &impl Template) -> Response {
     }
 }
 
+/// A page that was drawn, or in words that there is no such thing, or what [`work`] answers instead.
+pub(crate) fn drawn<T: Template>(app: &App, page: Result<Result<Box<T>, String>, Response>) -> Response {
+    match page {
+        Ok(Ok(page)) => show(StatusCode::OK, &*page),
+        Ok(Err(words)) => message::missing(app, &words),
+        Err(response) => response,
+    }
+}
+
 /// Does blocking work away from the threads that answer. Its context acts on behalf of the visitor.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ use regrow_ops::{Context, Error, drafts};
 use crate::app::App;
 use crate::form::{Own, Went};
 use crate::pages::draft::start_build;
-use crate::pages::{layout, message, show, work};
+use crate::pages::{drawn, layout, message, show, work};
 use crate::view::{DiagnosticView, Layout, Mark, Place, Tone};
 use crate::visitor::{MayEdit, Visitor};
 
@@ -144,11 +144,7 @@ pub(crate) async fn thing(
 ) -> Response {
     let state = app.clone();
     let page = work(&app, move |ctx| draw(&state, ctx, &visitor, &server, &id, &answers(&sent), Vec::new()));
-    match page.await {
-        Ok(Some(page)) => show(StatusCode::OK, &*page),
-        Ok(None) => message::missing(&app, "There is nothing of this name to add."),
-        Err(response) => response,
-    }
+    drawn(&app, page.await.map(|page| page.ok_or_else(|| "There is nothing of this name to add.".to_owned())))
 }
 
 fn draw(

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
 use regrow_config::CheckKind;
@@ -20,7 +19,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::outcome::{Outcome, Report, plain, sentence};
 use crate::pages::job::{self, Watch};
-use crate::pages::{layout, message, show, work};
+use crate::pages::{drawn, layout, message, work};
 use crate::preview::{Effect, Preview};
 use crate::view::{Digest, Layout, Mark, Place, Tone, When, count, took};
 use crate::visitor::Visitor;
@@ -414,11 +413,8 @@ pub(crate) async fn get(
 ) -> Response {
     let Ok(id) = id.parse::<HuntId>() else { return message::missing(&app, "A hunt has a number.") };
     let state = app.clone();
-    match work(&app, move |ctx| draw(&state, ctx, &visitor, server, id)).await {
-        Ok(Some(page)) => show(StatusCode::OK, &*page),
-        Ok(None) => message::missing(&app, &format!("There is no hunt {id} of this server.")),
-        Err(response) => response,
-    }
+    let page = work(&app, move |ctx| draw(&state, ctx, &visitor, server, id)).await;
+    drawn(&app, page.map(|page| page.ok_or_else(|| format!("There is no hunt {id} of this server."))))
 }
 
 fn draw(

@@ -21,7 +21,7 @@ use crate::outcome::{plain, sentence};
 use crate::pages::history::badges;
 use crate::pages::hunt::{standing_of, what};
 use crate::pages::server::known;
-use crate::pages::{layout, message, show, work};
+use crate::pages::{drawn, layout, message, show, work};
 use crate::view::{DiagnosticView, Layout, Mark, Place, Tone, When};
 use crate::visitor::{MayEdit, Visitor};
 
@@ -182,19 +182,15 @@ pub(crate) async fn get(
     Query(wish): Query<Wish>,
 ) -> Response {
     let state = app.clone();
-    let drawn = work(&app, move |ctx| {
+    let page = work(&app, move |ctx| {
         if !known(ctx, &server)? {
-            return Ok(None);
+            return Ok(Err("There is no such server.".to_owned()));
         }
         let what = wish.check.map(|name| format!("check:{name}")).unwrap_or_default();
         let typed = Typed { what, bad: wish.bad.unwrap_or_default(), ..Typed::default() };
-        draw(&state, ctx, &visitor, server, typed, None).map(Some)
+        draw(&state, ctx, &visitor, server, typed, None).map(Ok)
     });
-    match drawn.await {
-        Ok(Some(page)) => show(StatusCode::OK, &*page),
-        Ok(None) => message::missing(&app, "There is no such server."),
-        Err(response) => response,
-    }
+    drawn(&app, page.await)
 }
 
 fn draw(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use axum::response::Response;
 use regrow_ops::Context;
 use regrow_ops::compare::Comparison;
@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::pages::compare::is_side;
 use crate::pages::draft::reached;
 use crate::pages::server::known;
-use crate::pages::{layout, message, show, work};
+use crate::pages::{drawn, layout, message, work};
 use crate::preview::Line;
 use crate::view::{Digest, Layout, Place, bytes, count};
 use crate::visitor::{Visitor, needed};
@@ -175,11 +175,7 @@ pub(crate) async fn get(
         );
     };
     let (state, texts) = (app.clone(), format!("/compare/{from}..{to}"));
-    match work(&app, move |ctx| draw(&state, ctx, &visitor, &server, texts, (&old, &new), &asked)).await {
-        Ok(Ok(page)) => show(StatusCode::OK, &*page),
-        Ok(Err(words)) => message::missing(&app, &words),
-        Err(response) => response,
-    }
+    drawn(&app, work(&app, move |ctx| draw(&state, ctx, &visitor, &server, texts, (&old, &new), &asked)).await)
 }
 
 /// The page, or why there is no such server.

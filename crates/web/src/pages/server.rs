@@ -8,7 +8,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, Query, State};
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use axum::response::Response;
 use regrow_ops::jobs::{self, JobId, Task};
 use regrow_ops::wanted::Wanted;
@@ -21,7 +21,7 @@ use crate::look::{Around, Look, Proof};
 use crate::outcome::{Report, verb_noun};
 use crate::pages::history::Change;
 use crate::pages::object::tree::Tree;
-use crate::pages::{layout, message, show, work};
+use crate::pages::{drawn, layout, message, work};
 use crate::view::{DiagnosticView, Digest, Layout, Place, When};
 use crate::visitor::{Visitor, needed};
 
@@ -72,11 +72,7 @@ pub(crate) async fn get(
     Query(asked): Query<Asked>,
 ) -> Response {
     let state = app.clone();
-    match work(&app, move |ctx| draw(&state, ctx, &name, visitor, asked.find.as_deref())).await {
-        Ok(Ok(page)) => show(StatusCode::OK, &*page),
-        Ok(Err(words)) => message::missing(&app, &words),
-        Err(response) => response,
-    }
+    drawn(&app, work(&app, move |ctx| draw(&state, ctx, &name, visitor, asked.find.as_deref())).await)
 }
 
 /// The page, or why there is no such server.

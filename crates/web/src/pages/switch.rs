@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::look::{HeldView, Proof};
 use crate::outcome::{Outcome, Report, askable, hunt_address};
 use crate::pages::job::{self, Watch};
-use crate::pages::{layout, message, show, work};
+use crate::pages::{drawn, layout, message, work};
 use crate::view::{Digest, Layout, Place};
 use crate::visitor::{MaySwitch, Visitor};
 
@@ -139,11 +139,7 @@ pub(crate) async fn get(
     Query(asked): Query<Asked>,
 ) -> Response {
     let state = app.clone();
-    match work(&app, move |ctx| draw(&state, ctx, &visitor, name, asked)).await {
-        Ok(Ok(page)) => show(StatusCode::OK, &*page),
-        Ok(Err(words)) => message::missing(&app, &words),
-        Err(response) => response,
-    }
+    drawn(&app, work(&app, move |ctx| draw(&state, ctx, &visitor, name, asked)).await)
 }
 
 fn draw(

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use crate::app::App;
 use crate::outcome::{Outcome, Report};
 use crate::pages::job::{self, Watch};
-use crate::pages::{layout, message, show, work};
+use crate::pages::{drawn, layout, message, work};
 use crate::view::{Layout, Place};
 use crate::visitor::{MayEdit, Visitor};
 
@@ -97,11 +97,7 @@ pub(crate) async fn get(
     Query(asked): Query<Asked>,
 ) -> Response {
     let state = app.clone();
-    match work(&app, move |ctx| draw(&state, ctx, &visitor, name, asked)).await {
-        Ok(Ok(page)) => show(StatusCode::OK, &*page),
-        Ok(Err(words)) => message::missing(&app, &words),
-        Err(response) => response,
-    }
+    drawn(&app, work(&app, move |ctx| draw(&state, ctx, &visitor, name, asked)).await)
 }
 
 fn draw(
