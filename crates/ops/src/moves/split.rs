@@ -1,7 +1,7 @@
 //! Splitting a draft: files, or keys of files, go into another draft and out of this one.
 
 use regrow_config::KeyPath;
-use regrow_config::edit::{KeyChange, key_changes};
+use regrow_config::edit::{self as text_edit, Comments, Edit, KeyChange, key_changes};
 use regrow_history::{DraftRef, Repo};
 
 use super::compose::NewFiles;
@@ -102,6 +102,7 @@ fn divide(repo: &Repo, draft: &DraftRef, parts: &[Part]) -> Result<(NewFiles, Ne
             return Err(nothing());
         }
         let made = (all(taken, &there, &new), all(kept, &back, &old));
+        let made = (made.0, made.1.map(|kept| without_empty(kept, &there, &old)));
         let (Some(taken), Some(kept)) = made else {
             return Err(Error::mistake_with(
                 format!("{key} of {path} cannot be taken out alone"),
@@ -112,6 +113,25 @@ fn divide(repo: &Repo, draft: &DraftRef, parts: &[Part]) -> Result<(NewFiles, Ne
         left.insert(path.clone(), Some(kept.into_bytes()));
     }
     Ok((out, left))
+}
+
+/// Without the tables that these changes had added and that have no key any more.
+fn without_empty(mut kept: String, gone: &[KeyChange], base: &str) -> String {
+    let unset = |table: &KeyPath| Edit::Unset { key: table.to_string(), comments: Comments::Remove };
+    for change in gone.iter().filter(|c| c.before.is_none()) {
+        for depth in (1..change.key.0.len()).rev() {
+            let table = KeyPath(change.key.0[..depth].to_vec());
+            let below = |c: &KeyChange| c.key.0.len() > depth && c.key.0.starts_with(&table.0);
+            let has_keys = key_changes("", &kept).iter().any(below);
+            if has_keys || text_edit::apply(base, &unset(&table)).is_ok() {
+                break;
+            }
+            if let Ok(patch) = text_edit::apply(&kept, &unset(&table)) {
+                kept = patch.apply(&kept);
+            }
+        }
+    }
+    kept
 }
 
 fn all(text: String, changes: &[KeyChange], from: &str) -> Option<String> {

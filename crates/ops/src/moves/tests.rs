@@ -205,6 +205,11 @@ fn a_part_of_a_draft_goes_into_another() {
     let other = split(&f.ctx, &draft.id, &[part("limits")], Some("Room")).unwrap();
     assert_eq!(f.text(&other.id), TEXT.replace("1 GiB", "9 GiB"));
     assert_eq!(f.text(&draft.id), TEXT.replace("status = 200", "status = 500"));
+    // A table that the draft had added goes with its only key.
+    let before = f.text(&draft.id);
+    f.set(&draft.id, "sysctl.\"vm.swappiness\"", "\"10\"");
+    split(&f.ctx, &draft.id, &[part("sysctl")], None).unwrap();
+    assert_eq!(f.text(&draft.id), before);
 }
 
 #[test]
