@@ -136,8 +136,9 @@ fn the_keyboard_alone_reaches_and_presses_a_button() {
     });
 }
 
-/// The screens that the README and the documentation show, of the server that `script/demo` makes, with a draft `d1`.
-const DEMO: [(&str, &str); 7] = [
+/// The screens that the README and the documentation show, of the server that `script/demo` makes, with a draft `d1` and a
+/// hunt.
+const DEMO: [(&str, &str); 8] = [
     ("servers", "/"),
     ("server", "/server/web1"),
     ("object", "/server/web1/checks/front"),
@@ -145,6 +146,7 @@ const DEMO: [(&str, &str); 7] = [
     ("draft", "/draft/d1"),
     ("changesets", "/history"),
     ("switch", "/server/web1/switch"),
+    ("hunt", "/server/web1/hunt/1"),
 ];
 
 /// `UPDATE_PICTURES=1` draws the pictures of `docs/pictures/` from this test's fleet; `UPDATE_PICTURES=http://…?token=…`

@@ -1,5 +1,6 @@
 //! Notes: the comments that belong to a key, read and written without `#`.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::certificate::{Change, certify};
@@ -16,7 +17,7 @@ pub fn note(text: &str, key: &KeyPath) -> Option<String> {
 }
 
 /// The comments of all keys at once: see [`note`].
-pub(crate) fn notes(text: &str) -> std::collections::BTreeMap<KeyPath, String> {
+pub(crate) fn notes(text: &str) -> BTreeMap<KeyPath, String> {
     let of = |(path, place): (KeyPath, super::Place)| {
         let start = place.key.start.min(place.value.start);
         Some((path, read(text, &words(text, start, place.value.end))?))
@@ -85,7 +86,20 @@ pub(crate) struct Parts {
 
 /// The comment of `key` by its places; nothing if there is none.
 pub(crate) fn parts(text: &str, key: &KeyPath) -> Option<Parts> {
-    let words = find(text, key)?;
+    parts_of(text, &find(text, key)?)
+}
+
+/// [`parts`] of every key that has any, found in one reading.
+pub(crate) fn all_parts(text: &str) -> BTreeMap<KeyPath, Parts> {
+    let mut found: BTreeMap<KeyPath, Option<Parts>> = BTreeMap::new();
+    for (path, place) in places(text) {
+        let start = place.key.start.min(place.value.start);
+        found.entry(path).or_insert_with(|| parts_of(text, &words(text, start, place.value.end)));
+    }
+    found.into_iter().filter_map(|(path, parts)| Some((path, parts?))).collect()
+}
+
+fn parts_of(text: &str, words: &Words) -> Option<Parts> {
     let above = words.above.iter().flat_map(|range| text[range.clone()].lines()).map(|line| bare(line).to_owned());
     let beside = words.beside.as_ref().map(|range| {
         let before = &text[..range.start];

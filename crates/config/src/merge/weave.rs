@@ -6,7 +6,7 @@ use super::value::{Three, Wanted};
 use super::{Sides, lines};
 use crate::KeyPath;
 use crate::edit::array;
-use crate::edit::note::{parts, write_parts};
+use crate::edit::note::{all_parts, parts, write_parts};
 use crate::edit::plain::{self, Plain};
 use crate::edit::{Comments, Edit, EditError, apply, note, places};
 
@@ -230,16 +230,15 @@ impl<'t> Weaver<'_, 't> {
 
     /// Comments that only theirs changed.
     fn notes(&mut self) {
+        let [base, ours, theirs] = [self.sides.base, self.sides.ours, self.sides.theirs].map(all_parts);
         for (key, _) in places(self.sides.theirs) {
-            let theirs = parts(self.sides.theirs, &key);
-            let base = parts(self.sides.base, &key);
-            let ours = parts(self.sides.ours, &key);
+            let (base, ours, theirs) = (base.get(&key), ours.get(&key), theirs.get(&key));
             let known = |table| plain::get(table, &key.0).is_some();
             if theirs == base || ours != base || !known(&self.values.base) || !known(&self.values.ours) {
                 continue;
             }
-            if parts(&self.text, &key) == base
-                && let Ok(patch) = write_parts(&self.text, &key, &theirs.unwrap_or_default())
+            if parts(&self.text, &key).as_ref() == base
+                && let Ok(patch) = write_parts(&self.text, &key, &theirs.cloned().unwrap_or_default())
             {
                 self.text = patch.apply(&self.text);
             }

@@ -174,10 +174,7 @@ fn later(ctx: &Context, repo: &Repo, commit: &str, head: &str) -> Result<Vec<(Ve
         versions.truncate(at);
         for version in versions {
             let keys: Vec<String> = match is_toml {
-                true => {
-                    let changes = objects::touched(&now, &version).into_iter();
-                    changes.filter(|key| differ.contains(key)).map(|key| key.to_string()).collect()
-                }
+                true => objects::touched_of(&now, &version, &differ).iter().map(KeyPath::to_string).collect(),
                 false => vec![own.path.clone()],
             };
             if !keys.is_empty() {

@@ -16,7 +16,7 @@ use crate::words::{bold, count, table, time};
 /// edits on disk are a draft, too, with the id `disk`.
 ///
 ///     regrow draft new "More room"                    makes d1
-///     regrow draft set d1 web1 limits.memory '"2 GiB"'
+///     regrow draft set d1 web1 system.limits.memory '"2 GiB"'
 ///     regrow draft show d1
 ///     regrow trial web1 --at refs/regrow/drafts/d1
 ///     regrow draft land d1 -m "Give web1 more room"
