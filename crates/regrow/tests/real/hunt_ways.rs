@@ -36,7 +36,7 @@ fn a_unit_a_file_a_merge_and_what_cannot_be_built_are_hunted_two_at_once() {
     let page = commit(PAGE, "<p>grown by hand\n", "Another page");
     commit(ISSUE, "three\n", "Harmless on the branch again");
     real.git(&["checkout", "-q", "main"]);
-    commit("servers/web1/root/etc/motd", "hello\n", "Harmless beside it");
+    commit("servers/web1/root/etc/greeting", "hello\n", "Harmless beside it");
     real.git(&["-c", "user.name=A", "-c", "user.email=a@example.org", "merge", "-q", "--no-ff", "--no-edit", "side"]);
     // Text that nothing can be built of, and its mending.
     let text = std::fs::read_to_string(real.text("server.toml")).unwrap();
