@@ -403,6 +403,11 @@ fn keep(tip: &str) -> String {
     format!("update {KEPT_TIPS}{tip} {tip}")
 }
 
+/// The ref of a draft.
+pub(crate) fn name_of(id: &str) -> String {
+    format!("{DRAFTS}{id}")
+}
+
 /// What removes the ref of a draft that has landed, for [`Repo::swap_refs`].
 pub(crate) fn landed(id: &str, tip: &str) -> String {
     format!("delete {DRAFTS}{id} {tip}")

@@ -86,6 +86,9 @@ struct Journal {
     branch: String,
     commit: String,
     files: Vec<JournalFile>,
+    /// The draft that lands, with its tip. Git moves one ref after the other: killed in between, it leaves the draft.
+    #[serde(default)]
+    draft: Option<(String, String)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -129,7 +132,12 @@ impl Repo {
         if self.head()? != *landing.head {
             return Err(Error::Moved);
         }
-        let mut journal = Journal { branch: branch.clone(), commit: String::new(), files: Vec::new() };
+        let mut journal = Journal {
+            branch: branch.clone(),
+            commit: String::new(),
+            files: Vec::new(),
+            draft: landing.draft.map(|(id, tip)| (id.to_owned(), tip.to_owned())),
+        };
         let old = landing.head.commit.as_deref();
         let staged = self.staged(landing.changes)?;
         let mut import = Import::start(self)?;
@@ -301,19 +309,24 @@ fn recover_locked(repo: &Repo) -> Result<()> {
     let path = repo.git_dir.join(JOURNAL);
     let Some(json) = fs::read_optional(&path)? else { return Ok(()) };
     if let Ok(journal) = serde_json::from_slice::<Journal>(&json) {
-        settle_refs(repo, &journal.branch)?;
+        let draft = journal.draft.as_ref().map(|(id, _)| drafts::name_of(id));
+        settle_refs(repo, [Some(&*journal.branch), draft.as_deref()].into_iter().flatten())?;
         let head = repo.head()?;
         // If the person has switched branches or committed since, git has already brought the files along.
         if head.branch.as_ref() == Some(&journal.branch) && head.commit.as_ref() == Some(&journal.commit) {
             follow(repo, &journal, &BTreeMap::new())?;
+            if let Some((id, tip)) = &journal.draft {
+                // It fails if the ref is gone, as it should be, or is another draft by now.
+                repo.swap_refs(&[drafts::landed(id, tip)], "regrow: finish a landing")?;
+            }
         }
     }
     Ok(fs::remove_file(&path)?)
 }
 
-/// Waits while a git that outlived its caller moves the branch, and takes away what a killed one left.
-fn settle_refs(repo: &Repo, branch: &str) -> Result<()> {
-    for name in [branch, "HEAD", "packed-refs"] {
+/// Waits while a git that outlived its caller moves these refs, and takes away what a killed one left.
+fn settle_refs<'n>(repo: &Repo, refs: impl Iterator<Item = &'n str>) -> Result<()> {
+    for name in refs.chain(["HEAD", "packed-refs"]) {
         let lock = repo.git.text(["rev-parse", "--git-path", &format!("{name}.lock")])?;
         locks::settle(&repo.fleet.join(lock))?;
     }

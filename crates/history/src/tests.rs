@@ -273,7 +273,10 @@ fn an_interrupted_landing_is_finished_by_the_next_opening() {
         serde_json::json!({"path": path, "before": before, "after": after, "committed": committed})
     };
     let journal = serde_json::json!({"branch": "refs/heads/main", "commit": commit,
-        "files": [file("a", Some(blob("1\n")), blob("2\n")), file("b", None, blob("b\n"))]});
+        "files": [file("a", Some(blob("1\n")), blob("2\n")), file("b", None, blob("b\n"))],
+        "draft": ["d1", &commit]});
+    // Git was killed after the branch and before the draft.
+    f.git(&["update-ref", "refs/regrow/drafts/d1", &commit]);
     f.git(&["read-tree", &before]);
     f.write("a", "1\n");
     std::fs::remove_file(f.path().join("b")).unwrap();
@@ -283,6 +286,7 @@ fn an_interrupted_landing_is_finished_by_the_next_opening() {
     assert_eq!(f.git(&["status", "--porcelain"]), "");
     assert_eq!((f.disk("a").unwrap(), f.disk("b").unwrap()), ("2\n".into(), "b\n".into()));
     assert!(!f.path().join(".git/regrow-landing.json").exists());
+    assert_eq!(f.git(&["for-each-ref", "refs/regrow/drafts"]), "", "what has landed is no draft");
     f.land(&[change("a", Some("2\n"), Some("3\n"))]).unwrap();
 }
 
