@@ -315,10 +315,13 @@ fn recover_locked(repo: &Repo) -> Result<()> {
         // If the person has switched branches or committed since, git has already brought the files along.
         if head.branch.as_ref() == Some(&journal.branch) && head.commit.as_ref() == Some(&journal.commit) {
             follow(repo, &journal, &BTreeMap::new())?;
-            if let Some((id, tip)) = &journal.draft {
-                // It fails if the ref is gone, as it should be, or is another draft by now.
-                repo.swap_refs(&[drafts::landed(id, tip)], "regrow: finish a landing")?;
-            }
+        }
+        if let Some((id, tip)) = &journal.draft
+            && repo.is_ancestor(&journal.commit, &journal.branch)?
+            && repo.resolve(&drafts::name_of(id)).is_ok_and(|at| at == *tip)
+            && let Some(failed) = repo.swap_refs(&[drafts::landed(id, tip)], "regrow: finish a landing")?
+        {
+            return Err(Error::of_git(&repo.call(&["update-ref"]), &failed, &repo.git_dir));
         }
     }
     Ok(fs::remove_file(&path)?)

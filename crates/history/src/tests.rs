@@ -291,6 +291,22 @@ fn an_interrupted_landing_is_finished_by_the_next_opening() {
 }
 
 #[test]
+fn a_draft_that_landed_when_git_was_killed_goes_also_after_somebody_committed() {
+    let f = fixture();
+    let landed = f.git(&["rev-parse", "HEAD"]);
+    let journal =
+        serde_json::json!({"branch": "refs/heads/main", "commit": landed, "files": [], "draft": ["d1", &landed]});
+    for (tip, left) in [(&*landed, ""), ("HEAD", "refs/regrow/drafts/d1")] {
+        f.git(&["commit", "--quiet", "--allow-empty", "-m", "by hand"]);
+        f.git(&["update-ref", "refs/regrow/drafts/d1", tip]);
+        std::fs::write(f.path().join(".git/regrow-landing.json"), journal.to_string()).unwrap();
+        Repo::open(f.path()).unwrap();
+        assert_eq!(f.git(&["for-each-ref", "--format=%(refname)", "refs/regrow/drafts"]), left, "another one stays");
+        assert!(!f.path().join(".git/regrow-landing.json").exists());
+    }
+}
+
+#[test]
 fn the_log_shows_merges_limits_and_paths() {
     let f = fixture();
     f.git(&["checkout", "--quiet", "-b", "side"]);

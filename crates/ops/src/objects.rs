@@ -268,20 +268,6 @@ pub(crate) fn touched(at: &regrow_history::Revision, version: &Version) -> Vec<K
     key_changes(before, after).into_iter().map(|c| c.key).collect()
 }
 
-/// Those of some keys that one changeset changed in a file. Most changesets are told from their lines alone: every name
-/// of a key that they changed stands in them.
-pub(crate) fn touched_of(at: &regrow_history::Revision, version: &Version, keys: &[KeyPath]) -> Vec<KeyPath> {
-    let (before, after) = texts_of(at, version);
-    let (before, after) = tables_that_differ(&before, &after);
-    // A quoted name may be written in another way.
-    let escaped = before.contains('\\') || after.contains('\\');
-    let named = |key: &KeyPath| key.0.iter().all(|name| before.contains(&**name) || after.contains(&**name));
-    if !escaped && !keys.iter().any(named) {
-        return Vec::new();
-    }
-    key_changes(before, after).into_iter().map(|c| c.key).filter(|key| keys.contains(key)).collect()
-}
-
 /// The parts of two texts in which they differ, from header to header; all of them where that cannot be told line by
 /// line.
 fn tables_that_differ<'t>(old: &'t str, new: &'t str) -> (&'t str, &'t str) {

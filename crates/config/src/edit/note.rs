@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::certificate::{Change, certify};
 use super::outline::{Outline, comments, line_start, newline};
 use super::places::{Words, places, words};
-use super::{EditError, Patch};
+use super::{EditError, Patch, Place};
 use crate::KeyPath;
 
 /// The comment that belongs to `key`: the lines right above it (a block set off by a blank line belongs to nobody),
@@ -18,18 +18,17 @@ pub fn note(text: &str, key: &KeyPath) -> Option<String> {
 
 /// The comments of all keys at once: see [`note`].
 pub(crate) fn notes(text: &str) -> BTreeMap<KeyPath, String> {
-    let of = |(path, place): (KeyPath, super::Place)| {
-        let start = place.key.start.min(place.value.start);
-        Some((path, read(text, &words(text, start, place.value.end))?))
-    };
-    places(text).into_iter().filter_map(of).collect()
+    places(text).into_iter().filter_map(|(path, place)| Some((path, read(text, &words_at(text, &place))?))).collect()
 }
 
 fn find(text: &str, key: &KeyPath) -> Option<Words> {
     let (_, place) = places(text).into_iter().find(|(path, _)| path == key)?;
+    Some(words_at(text, &place))
+}
+
+fn words_at(text: &str, place: &Place) -> Words {
     // A header's place is its brackets.
-    let start = place.key.start.min(place.value.start);
-    Some(words(text, start, place.value.end))
+    words(text, place.key.start.min(place.value.start), place.value.end)
 }
 
 fn read(text: &str, words: &Words) -> Option<String> {
@@ -93,8 +92,7 @@ pub(crate) fn parts(text: &str, key: &KeyPath) -> Option<Parts> {
 pub(crate) fn all_parts(text: &str) -> BTreeMap<KeyPath, Parts> {
     let mut found: BTreeMap<KeyPath, Option<Parts>> = BTreeMap::new();
     for (path, place) in places(text) {
-        let start = place.key.start.min(place.value.start);
-        found.entry(path).or_insert_with(|| parts_of(text, &words(text, start, place.value.end)));
+        found.entry(path).or_insert_with(|| parts_of(text, &words_at(text, &place)));
     }
     found.into_iter().filter_map(|(path, parts)| Some((path, parts?))).collect()
 }

@@ -174,7 +174,10 @@ fn later(ctx: &Context, repo: &Repo, commit: &str, head: &str) -> Result<Vec<(Ve
         versions.truncate(at);
         for version in versions {
             let keys: Vec<String> = match is_toml {
-                true => objects::touched_of(&now, &version, &differ).iter().map(KeyPath::to_string).collect(),
+                true => {
+                    let changes = objects::touched(&now, &version).into_iter();
+                    changes.filter(|key| differ.contains(key)).map(|key| key.to_string()).collect()
+                }
                 false => vec![own.path.clone()],
             };
             if !keys.is_empty() {

@@ -101,16 +101,14 @@ fn divide(repo: &Repo, draft: &DraftRef, parts: &[Part]) -> Result<(NewFiles, Ne
         if there.is_empty() {
             return Err(nothing());
         }
-        let made = (all(taken, &there, &new), all(kept, &back, &old));
-        let made = (made.0, made.1.map(|kept| without_empty(kept, &there, &old)));
-        let (Some(taken), Some(kept)) = made else {
+        let (Some(taken), Some(kept)) = (all(taken, &there, &new), all(kept, &back, &old)) else {
             return Err(Error::mistake_with(
                 format!("{key} of {path} cannot be taken out alone"),
                 "take the table around it, or the whole file",
             ));
         };
         out.insert(path.clone(), Some(taken.into_bytes()));
-        left.insert(path.clone(), Some(kept.into_bytes()));
+        left.insert(path.clone(), Some(without_empty(kept, &there, &old).into_bytes()));
     }
     Ok((out, left))
 }

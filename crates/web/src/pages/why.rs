@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::app::App;
 use crate::outcome::sentence;
 use crate::pages::changeset::is_revision;
-use crate::pages::images::{Missing, all, is_name};
+use crate::pages::images::{Missing, all};
 use crate::pages::object::file::href;
 use crate::pages::password::words;
 use crate::pages::server::known;
@@ -78,7 +78,7 @@ pub(crate) async fn get(
     Query(asked): Query<Asked>,
 ) -> Response {
     let at = if asked.at.is_empty() { "HEAD".to_owned() } else { asked.at.trim().to_owned() };
-    if !is_name(&server) || !is_revision(&at) || asked.path.len() > MOST_PATH {
+    if !is_revision(&at) || asked.path.len() > MOST_PATH {
         return message::missing(&app, "What put a path into an image is asked as /server/NAME/why?path=/etc/motd.");
     }
     let state = app.clone();
